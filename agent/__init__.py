@@ -1,0 +1,1 @@
+"""Who decides: commands, runs, the gate and its reports."""

@@ -1,0 +1,1 @@
+"""Where it is done: pods, engines and stacks."""

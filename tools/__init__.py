@@ -1,0 +1,1 @@
+"""What is done: one file a tool; nothing here knows the terminal or a model."""
