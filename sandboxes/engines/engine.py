@@ -234,15 +234,24 @@ class ColumnGrowth:
 
     kind:
       `auto`         left to the server (auto increment, generated, default)
-      `sequence`     a whole number or zero-padded text that counts on, unique
-      `copy`         the value of an existing row chosen by hash, keeping the column's distribution
-      `copy_unique`  an existing value made unique by a suffix that keeps its shape (e-mail, slug, name)
-      `foreign_key`  a key of the referenced table, skewed so that few parents have many children
-      `between`      a number, date or time spread over [low, high]
+      `sequence`     a whole number or zero-padded text (`length` characters) that counts on from what is
+                     there, unique; `values[0]` stands before the number
+      `copy`         the value of an existing row chosen by hash; all copied columns of a new row come from
+                     one and the same row, so that what belongs together (country, currency) stays together
+      `copy_unique`  an existing value (of `values` where there is no row) made unique by a number that
+                     keeps its shape (e-mail, slug, name) within `length` characters
+      `copy_varied`  the same with numbers from 1 to `high`, so that values repeat as often as they did
+      `foreign_key`  column `referenced` of a row of `table`, skewed so that few parents have many children
+                     and some have none; `unique`: no parent twice
+      `between`      a number, date or time spread over [low, high], with ties
+      `after`        a date or time from that of column `referenced` up to `high`, often equal to it
       `constant`     `values[0]`
-      `choice`       one of `values` by `weights`
-      `uuid`, `hex`  derived from the seed and the row's number, `length` characters
-    `null_share` in 0..1 is the share of new rows with NULL (0 where not nullable).
+      `choice`       one of `values` by `weights` (evenly where there are none)
+      `pool`         unique: a whole number of [low, high], or a code of `length` characters, not yet taken
+      `uuid`, `hex`  derived from the seed and the row's number, `length` characters, after `values[0]`
+    `null_share` in 0..1 is the share of new rows with NULL (0 where not nullable); for `copy` it comes on
+    top of the copied NULLs. `added_share` in 0..1 is the share of copied rows that take one of `values`
+    instead. Columns of one `group` take their values from one and the same referenced row.
     """
 
     column: str
@@ -255,17 +264,25 @@ class ColumnGrowth:
     table: str = ""
     referenced: str = ""
     length: int = 0
+    group: str = ""
+    added_share: float = 0.0
+    unique: bool = False
 
 
 @dataclass(frozen=True)
 class TableGrowth:
-    """New rows for one table: from `present` rows to `wanted`."""
+    """New rows for one table: from `present` rows to `wanted`.
+
+    `distinct` names columns of which no combination may occur twice though each of them may (the two keys
+    of a pivot table); one column stands for its whole `group`.
+    """
 
     table: str
     present: int
     wanted: int
     columns: tuple[ColumnGrowth, ...]
     source: str = "rows"  # `rows`: sampled from what is there; `schema`: the table was empty
+    distinct: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
