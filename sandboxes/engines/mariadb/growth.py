@@ -1,0 +1,175 @@
+"""Growth in MariaDB: a plan becomes INSERT ... SELECT over a numbers source, in chunks, inside the server.
+
+Foreign key and unique checks are off while rows are made: keys are taken from rows that exist and unique
+values are built from the row's number, so both hold by construction (the tests prove it by joining). CHECK
+constraints and types are checked by the server as always.
+
+Triggers: AFTER INSERT triggers are dropped for the load and created again, text and settings unchanged:
+they would fill side tables (an audit log of a million rows nobody asked for) and cost a statement a row.
+BEFORE INSERT triggers stay, for they complete the row itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from bedev.sandboxes.engines.engine import GrowthPlan, Schema, TableGrowth
+from bedev.sandboxes.engines.mariadb.growth_rows import TableFiller
+from bedev.sandboxes.engines.mariadb.growth_sql import literal, quote
+from bedev.sandboxes.errors import DatabaseError
+from bedev.sandboxes.sandbox import SqlSession
+
+CHUNK = 100_000  # rows an INSERT makes: some tenths of a second, so that progress can be shown
+TIMEOUT = 1800.0  # seconds for one statement
+
+SETTINGS = {
+    # NO_BACKSLASH_ESCAPES: texts of the plan are written as literals. Zero dates may be copied.
+    "sql_mode": "'STRICT_ALL_TABLES,NO_BACKSLASH_ESCAPES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO'",
+    "time_zone": "'+00:00'",  # no hour of a TIMESTAMP is missing in UTC
+    "foreign_key_checks": "0",
+    "unique_checks": "0",
+    "sql_log_bin": "0",
+}
+
+
+def grow(session: SqlSession, plan: GrowthPlan, schema: Schema, progress: Any = None) -> Mapping[str, int]:
+    """Insert the plan's rows; the exact row counts read back, for every table of the plan.
+
+    `session` is an administrator's, with the application's database selected; its settings are the same
+    afterwards. `progress` is called with one line for a person. Raises DatabaseError with the server's
+    words, or naming the table that did not reach its count.
+    """
+    names = [n for n in SETTINGS if n != "sql_log_bin" or _scalar(session, "SELECT @@sql_log_bin") == 1]
+    before = session.query(f"SELECT {', '.join('@@' + n for n in names)}").rows[0]
+    for name in names:
+        session.query(f"SET SESSION {name} = {SETTINGS[name]}")
+    try:
+        sequences = bool(
+            _scalar(
+                session,
+                "SELECT COUNT(*) FROM information_schema.engines"
+                " WHERE engine = 'SEQUENCE' AND support <> 'NO'",
+            )
+        )
+        if not sequences:
+            _make_numbers(session)
+        for growth in plan.tables:
+            _fill(session, plan.seed, growth, schema, sequences, progress)
+    finally:
+        for name, value in zip(names, before, strict=True):
+            session.query(f"SET SESSION {name} = {literal(value)}")
+    return _read_back(session, plan)
+
+
+def _fill(
+    session: SqlSession, seed: int, growth: TableGrowth, schema: Schema, sequences: bool, progress: Any
+) -> None:
+    new = growth.wanted - growth.present
+    if new <= 0:
+        return
+    table = schema.table(growth.table)
+    if table is None:
+        raise DatabaseError(
+            f"The growth plan names the table {growth.table!r}, which the schema does not have.",
+            where=growth.table,
+            next_step="Make the plan from the schema as it is now.",
+        )
+    triggers = _drop_after_insert(session, growth.table)
+    filler = TableFiller(session, seed, growth, table, TIMEOUT)
+    try:
+        filler.prepare()
+        made, at = 0, 0
+        while made < new and at < filler.candidates:
+            size = min(filler.chunk(CHUNK, at), filler.candidates - at)
+            numbers = f"seq_{at + 1}_to_{at + size}" if sequences else _numbers(at, size)
+            affected = session.query(filler.insert(numbers, new - made), timeout=TIMEOUT).affected
+            session.query("COMMIT")
+            made += affected
+            at += size
+            if progress is not None:
+                progress(f"growing {growth.table}: {growth.present + made:,} of {growth.wanted:,} rows")
+    except DatabaseError as error:
+        raise DatabaseError(
+            f"{growth.table} could not be grown: {error.what}",
+            code=error.code,
+            where=growth.table,
+            next_step=error.next_step
+            or f"Leave {growth.table} out of --rows, or seed it with a script of yours (--data).",
+            detail=error.detail,
+        ) from error
+    finally:
+        filler.clean_up()
+        _create_triggers(session, triggers)
+
+
+def _read_back(session: SqlSession, plan: GrowthPlan) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for growth in plan.tables:
+        count = int(_scalar(session, f"SELECT COUNT(*) FROM {quote(growth.table)}"))
+        counts[growth.table] = count
+        if count != growth.wanted:
+            raise DatabaseError(
+                f"{growth.table} has {count:,} rows after growth where {growth.wanted:,} were wanted.",
+                where=growth.table,
+                next_step="Look for a trigger or partition that moves rows, or leave it out of --rows.",
+            )
+    return counts
+
+
+def _scalar(session: SqlSession, sql: str) -> Any:
+    return session.query(sql, timeout=TIMEOUT).scalar
+
+
+def _make_numbers(session: SqlSession) -> None:
+    """The numbers 1 to CHUNK, for servers without the SEQUENCE engine. No recursion: its depth has a
+    limit that a server may set, and which ends it silently."""
+    digits = " UNION ALL ".join(f"SELECT {d} AS d" for d in range(10))
+    places = [10**p for p in range(len(str(CHUNK)) - 1)]
+    total = " + ".join(f"t{p}.d * {p}" for p in places)
+    joined = " CROSS JOIN ".join(f"({digits}) t{p}" for p in places)
+    session.query("DROP TEMPORARY TABLE IF EXISTS bedev_numbers")
+    session.query(
+        f"CREATE TEMPORARY TABLE bedev_numbers (i INT PRIMARY KEY) AS SELECT 1 + {total} AS i FROM {joined}"
+    )
+
+
+def _numbers(at: int, size: int) -> str:
+    return f"(SELECT i + {at} AS seq FROM bedev_numbers WHERE i <= {size} ORDER BY i)"
+
+
+def _drop_after_insert(session: SqlSession, table: str) -> list[tuple[str, ...]]:
+    """Drop the table's AFTER INSERT triggers; what is needed to make each of them again, in order."""
+    found = session.query(
+        "SELECT trigger_name FROM information_schema.triggers WHERE event_object_schema = DATABASE() AND"
+        " event_object_table = %s AND action_timing = 'AFTER' AND event_manipulation = 'INSERT'"
+        " ORDER BY action_order",
+        (table,),
+    )
+    kept: list[tuple[str, ...]] = []
+    for (name,) in found.rows:
+        shown = session.query(f"SHOW CREATE TRIGGER {quote(name)}").rows[0]
+        kept.append(tuple(str(v) for v in shown[1:6]))
+    for (name,) in found.rows:
+        session.query(f"DROP TRIGGER {quote(name)}")
+    return kept
+
+
+def _create_triggers(session: SqlSession, triggers: list[tuple[str, ...]]) -> None:
+    if not triggers:
+        return
+    now = session.query("SELECT @@sql_mode, @@character_set_client, @@collation_connection").rows[0]
+    try:
+        for mode, statement, client, collation, _database in triggers:
+            _settings(session, mode, client, collation)
+            # The order among triggers is the order in which they are made.
+            session.query(re.sub(r"\s+(FOLLOWS|PRECEDES)\s+`[^`]+`", "", statement, count=1))
+    finally:
+        _settings(session, *(str(v) for v in now))
+
+
+def _settings(session: SqlSession, mode: str, client: str, collation: str) -> None:
+    session.query(f"SET SESSION sql_mode = {literal(mode)}")
+    session.query(f"SET SESSION character_set_client = {client}")
+    session.query(f"SET SESSION collation_connection = {collation}")
