@@ -1,0 +1,1 @@
+"""Git, hardened: the only folder (with agent/repository.py) that runs git or imports GitPython."""
