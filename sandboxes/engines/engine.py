@@ -250,8 +250,9 @@ class ColumnGrowth:
       `pool`         unique: a whole number of [low, high], or a code of `length` characters, not yet taken
       `uuid`, `hex`  derived from the seed and the row's number, `length` characters, after `values[0]`
     `null_share` in 0..1 is the share of new rows with NULL (0 where not nullable); for `copy`,
-    `copy_unique` and `copy_varied` it comes on top of the copied NULLs. `added_share` in 0..1 is the share of copied rows that take one of `values`
-    instead. Columns of one `group` take their values from one and the same referenced row.
+    `copy_unique` and `copy_varied` it comes on top of the copied NULLs. `added_share` in 0..1 is the share
+    of copied rows that take one of `values` instead. Columns of one `group` take their values from one and
+    the same referenced row.
     """
 
     column: str

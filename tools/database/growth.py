@@ -16,7 +16,13 @@ from bedev.tools.database.growth_checks import read_checks
 from bedev.tools.database.growth_columns import EMPTY_NULLS, OTHER_SIDE, Filling, order_dates, plain_column
 from bedev.tools.database.growth_links import Link, is_framework, is_lookup, links
 from bedev.tools.database.growth_sample import ColumnSampler
-from bedev.tools.database.growth_unique import combinations, single_uniques, too_many, unique_column
+from bedev.tools.database.growth_unique import (
+    combinations,
+    counter_column,
+    single_uniques,
+    too_many,
+    unique_column,
+)
 
 BIGGEST = 1_000_000  # rows of the biggest table when the user asks for nothing
 TOTAL = 2_500_000  # rows of all grown tables together when the user asks for nothing
@@ -66,7 +72,7 @@ def _number(table: str, text: str) -> int:
             where="--rows",
             next_step="Write a whole number such as 200000, 200k, 1M or 1e6.",
         )
-    rows = int(whole.replace("_", "") + fraction) * 10 ** (power - len(fraction))
+    rows: int = int(whole.replace("_", "") + fraction) * 10 ** (power - len(fraction))
     if rows > MOST:
         raise UsageError(
             f"--rows {table}={text} is more than a sandbox can hold.",
@@ -239,13 +245,15 @@ def _columns(
             _overlap(filling, link, decided, linked)
             continue
         alone = {c.lower() for c in link.columns} in indexes
-        for column, growth in _link_columns(schema, filling, link, alone, wishes, composite).items():
-            decided[column] = growth
+        for name, growth in _link_columns(schema, filling, link, alone, wishes, composite).items():
+            decided[name] = growth
             if growth.group:
-                linked[column] = growth.group
+                linked[name] = growth.group
     _follow_parents(schema, sample, filling, usable, decided, linked)
     uniques = single_uniques(table)
     for column in table.columns:
+        if column.auto_increment:
+            counter_column(filling, column)
         if column.name not in decided:
             rule = unique_column if column.name in uniques else plain_column
             decided[column.name] = rule(filling, column)

@@ -13,7 +13,7 @@ from typing import Any
 from bedev.sandboxes.engines.engine import Column, ColumnGrowth, Table
 from bedev.sandboxes.errors import UsageError
 from bedev.tools.database import growth_hints as hints
-from bedev.tools.database.growth_columns import Filling, bounded, invented, plain_column, window
+from bedev.tools.database.growth_columns import Filling, bounded, invented, window
 from bedev.tools.database.growth_sample import LONG_TEXT
 
 
@@ -83,6 +83,14 @@ def _unique(filling: Filling, column: Column) -> ColumnGrowth:
     )
 
 
+def counter_column(filling: Filling, column: Column) -> None:
+    """Raises UsageError where an auto increment column is too small for the new rows."""
+    highest = int(filling.of(column).high or 0)
+    most = hints.whole_numbers(column)[1]
+    if highest + filling.new > most:
+        raise too_many(filling, [column.name], filling.sample.rows + most - highest)
+
+
 def _room(filling: Filling, column: Column, most: int) -> None:
     if filling.sample.rows + filling.new > most and not column.nullable:
         raise too_many(filling, [column.name], most)
@@ -90,7 +98,8 @@ def _room(filling: Filling, column: Column, most: int) -> None:
 
 def _unique_number(filling: Filling, column: Column) -> ColumnGrowth:
     sample = filling.of(column)
-    low, high = (int(n) for n in bounded(column, filling.allowed(column), *hints.whole_numbers(column)))
+    limits = bounded(column, filling.allowed(column), *hints.whole_numbers(column))
+    low, high = (int(Decimal(str(n))) for n in limits)
     newest = int(Decimal(str(sample.high)).to_integral_value()) if sample.filled else max(0, low - 1)
     _room(filling, column, high - low + 1)
     if newest + filling.new <= high:
@@ -277,6 +286,3 @@ def _span(filling: Filling, column: Column, need: int) -> tuple[ColumnGrowth, in
         ColumnGrowth(column.name, "between", low=low_number, high=high_number),
         high_number - low_number + 1,
     )
-
-
-__all__ = ["combinations", "plain_column", "single_uniques", "too_many", "unique_column"]

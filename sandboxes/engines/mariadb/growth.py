@@ -46,13 +46,7 @@ def grow(session: SqlSession, plan: GrowthPlan, schema: Schema, progress: Any = 
     for name in names:
         session.query(f"SET SESSION {name} = {SETTINGS[name]}")
     try:
-        sequences = bool(
-            _scalar(
-                session,
-                "SELECT COUNT(*) FROM information_schema.engines"
-                " WHERE engine = 'SEQUENCE' AND support <> 'NO'",
-            )
-        )
+        sequences = has_sequences(session)
         if not sequences:
             _make_numbers(session)
         for growth in plan.tables:
@@ -116,6 +110,15 @@ def _read_back(session: SqlSession, plan: GrowthPlan) -> dict[str, int]:
                 next_step="Look for a trigger or partition that moves rows, or leave it out of --rows.",
             )
     return counts
+
+
+def has_sequences(session: SqlSession) -> bool:
+    """Whether the server has the SEQUENCE engine (a plugin that distributions may leave out)."""
+    found = _scalar(
+        session,
+        "SELECT COUNT(*) FROM information_schema.engines WHERE engine = 'SEQUENCE' AND support <> 'NO'",
+    )
+    return bool(found)
 
 
 def _scalar(session: SqlSession, sql: str) -> Any:

@@ -43,7 +43,7 @@ class TableFiller:
         self._timeout = timeout
         self._growth = growth
         self._table = table
-        self._draws = Draws(seed, table.name)
+        self._draws = Draws(seed, table.name, growth.present)
         self._columns = [
             (c, column) for c in growth.columns if (column := table.column(c.column)) and not column.generated
         ]
@@ -91,15 +91,17 @@ class TableFiller:
         joins = [f"{numbers} g"]
         if self._sources:
             # Which row is copied is drawn once for all copied columns.
-            joins.append(f"JOIN bedev_source s ON s.i = {self._draws.draw('source row')} % {self._sources}")
+            joins.append(
+                f"JOIN bedev_source s ON s.bedev_i = {self._draws.draw('source row')} % {self._sources}"
+            )
         for parents in self._parents.values():
             if parents.first is None:
                 joins.append(
-                    f"LEFT JOIN {parents.alias} ON {parents.alias}.i = {self._parent_index(parents)}"
+                    f"LEFT JOIN {parents.alias} ON {parents.alias}.bedev_i = {self._parent_index(parents)}"
                 )
         for place, (growth, _) in enumerate(self._columns):
             if growth.kind == "pool":
-                joins.append(f"LEFT JOIN bedev_pool{place} ON bedev_pool{place}.i = {NUMBER} - 1")
+                joins.append(f"LEFT JOIN bedev_pool{place} ON bedev_pool{place}.bedev_i = {NUMBER} - 1")
         where = ""
         if self._taken:
             same = " AND ".join(
@@ -154,8 +156,8 @@ class TableFiller:
         order = self._order()
         self._sources = self._make(
             "bedev_source",
-            "i INT NOT NULL PRIMARY KEY",
-            f"SELECT ROW_NUMBER() OVER (ORDER BY {order}) - 1 AS i, {', '.join(parts)}"
+            "bedev_i INT NOT NULL PRIMARY KEY",
+            f"SELECT ROW_NUMBER() OVER (ORDER BY {order}) - 1 AS bedev_i, {', '.join(parts)}"
             f" FROM {quote(self._table.name)} ORDER BY {order} LIMIT {SOURCES}",
         )
 
@@ -208,8 +210,8 @@ class TableFiller:
             where.append(f"c.{quote(next(g.column for g in group if g.unique))} IS NULL")
         size = self._make(
             alias,
-            "i INT NOT NULL PRIMARY KEY",
-            f"SELECT ROW_NUMBER() OVER (ORDER BY {columns}) - 1 AS i, {columns}"
+            "bedev_i INT NOT NULL PRIMARY KEY",
+            f"SELECT ROW_NUMBER() OVER (ORDER BY {columns}) - 1 AS bedev_i, {columns}"
             f" FROM {quote(parent)} p{joined} WHERE {' AND '.join(where)}",
         )
         return Parents(group, size, alias, None, itself)
@@ -239,8 +241,8 @@ class TableFiller:
         name = quote(column.name)
         self._make(
             alias,
-            "i INT NOT NULL PRIMARY KEY",
-            f"SELECT ROW_NUMBER() OVER (ORDER BY c.k) - 1 AS i, c.v FROM {candidates} c"
+            "bedev_i INT NOT NULL PRIMARY KEY",
+            f"SELECT ROW_NUMBER() OVER (ORDER BY c.k) - 1 AS bedev_i, c.v FROM {candidates} c"
             f" LEFT JOIN {quote(self._table.name)} t ON t.{name} = c.v WHERE t.{name} IS NULL",
         )
 

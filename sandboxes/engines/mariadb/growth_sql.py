@@ -50,9 +50,13 @@ def coprime_step(size: int) -> int:
 
 
 class Draws:
-    """Draws for one table: independent by `purpose`, the same for the same seed, table and row number."""
+    """Draws for one table: independent by `purpose`, the same for the same seed, table and row number.
 
-    def __init__(self, seed: int, table: str) -> None:
+    `present` rows were there before: numbers go on after them, so that a table that is grown again with the
+    same seed draws anew."""
+
+    def __init__(self, seed: int, table: str, present: int) -> None:
+        self._present = present
         self._key = f"{seed}\x00{table.lower()}\x00"
 
     def constant(self, purpose: str, below: int) -> int:
@@ -64,6 +68,7 @@ class Draws:
         """SQL for a whole number of [0, 2**32)."""
         factor = 2**31 + self.constant(purpose + "\x00factor", 2**31 - 64)
         addend = self.constant(purpose + "\x00addend", PRIME)
+        addend += factor * self._present
         return f"CRC32(({number} * {factor} + {addend}) % {PRIME})"
 
     def unit(self, purpose: str, number: str = NUMBER) -> str:
@@ -76,7 +81,7 @@ class Draws:
     def digest(self, purpose: str, length: int) -> str:
         """SQL for `length` hexadecimal digits; different for each row from 16 digits on."""
         key = hashlib.sha256((self._key + purpose).encode()).hexdigest()[:16]
-        text = f"CONCAT('{key}', {NUMBER})"
+        text = f"CONCAT('{key}', {NUMBER} + {self._present})"
         if length <= 32:
             return f"LEFT(MD5({text}), {length})"
         if length <= 128:

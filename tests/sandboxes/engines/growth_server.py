@@ -155,7 +155,9 @@ class Server:
                     "unsigned" in kind,
                     "auto_increment" in extra,
                     "generated" in extra or bool(r["GENERATION_EXPRESSION"]),
-                    tuple(re.findall(r"'([^']*)'", kind)) if kind.startswith(("enum", "set")) else (),
+                    tuple(v.replace("''", "'") for v in re.findall(r"'((?:[^']|'')*)'", kind))
+                    if kind.startswith(("enum", "set"))
+                    else (),
                 )
             )
         indexes: dict[str, list[Any]] = {}
