@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from bedev.sandboxes.engines.engine import IndexSpec
+from bedev.sandboxes.engines.engine import IndexSpec, Schema
 from bedev.sandboxes.errors import UsageError
 from bedev.sandboxes.recipe import Recipe, TreeReader
 from bedev.sandboxes.sandbox import Box, SetUpStep
@@ -37,7 +37,10 @@ class ConsoleCommand:
 @dataclass(frozen=True)
 class TracedQuery:
     """A query as the application sent it. `file` is relative to the repository; `stack` holds the
-    application's own frames (`file:line`), innermost first. Times are the client's, for orientation."""
+    application's own frames (`file:line`), innermost first; `file` is empty where the framework asked by
+    itself, `function` then names its part. `milliseconds` is the client's, for orientation, of all `calls`:
+    after some thousands of queries a tracer folds those of one statement and place into one. `request` is
+    what was asked (`GET /api/users?page=2`, or a command line): N+1 is a matter of one request."""
 
     sql: str
     bindings: tuple[object, ...]
@@ -46,6 +49,8 @@ class TracedQuery:
     line: int
     function: str = ""
     stack: tuple[str, ...] = ()
+    calls: int = 1
+    request: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,11 @@ class Stack(Protocol):
         """Process environment that overrides the environment file, for a clone on another port."""
         ...
 
+    def test_environment(self, host: str, port: int, user: str, password: str) -> Mapping[str, str]:
+        """The same for a run of the tests: it leaves the choice of the database (and of its kind, for
+        instance SQLite in memory) to base's own test configuration."""
+        ...
+
     def serve_command(self, recipe: Recipe) -> str: ...
 
     def serve_environment(self, as_user: str, trace_file: str) -> Mapping[str, str]:
@@ -113,9 +123,12 @@ class Stack(Protocol):
 
     def pending_migrations(self, app: Box, env: Mapping[str, str]) -> int: ...
 
-    def write_migration(self, tree: TreeReader, indexes: Sequence[IndexSpec], moment: str) -> MigrationFile:
+    def write_migration(
+        self, tree: TreeReader, indexes: Sequence[IndexSpec], moment: str, schema: Schema | None = None
+    ) -> MigrationFile:
         """A migration in the framework's own style that adds these indexes and can be undone; `moment` is
-        the UTC time `YYYY-MM-DD HH:MM:SS` for its name, later than every migration that is there."""
+        the UTC time `YYYY-MM-DD HH:MM:SS` for its name, moved behind every migration that is there. `schema`
+        is base's, where it is known: undoing may have to give a foreign key its index back."""
         ...
 
     def default_index_name(self, index: IndexSpec) -> str: ...
@@ -151,5 +164,5 @@ def detect(
     raise UsageError(
         "bedev does not recognise the framework of this repository.",
         where="looked at the files of the base commit",
-        next_step=f"bedev knows {known} in this version; use --path DIR where the application lies in a sub-folder.",
+        next_step=f"bedev knows {known}; use --path DIR where the application lies in a sub-folder.",
     )

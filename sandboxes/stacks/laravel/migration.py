@@ -1,0 +1,218 @@
+"""Migrations in Laravel's own style and naming, made from the repository's own migrations as models."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from bedev.sandboxes.engines.engine import IndexSpec, Schema, Table
+from bedev.sandboxes.errors import UsageError
+from bedev.sandboxes.recipe import TreeReader
+from bedev.sandboxes.stacks.laravel.manifest import read_manifest, text_of
+from bedev.sandboxes.stacks.stack import MigrationFile
+
+FOLDER = "database/migrations/"
+LONGEST_NAME = 64  # of an identifier in MySQL and MariaDB; PostgreSQL cuts at 63
+_NAME = re.compile(r"(\d{4}_\d{2}_\d{2}_\d{6})_(\w+)\.php")
+
+
+def default_index_name(index: IndexSpec) -> str:
+    """As `Blueprint::createIndexName`: `orders_status_placed_at_index`."""
+    name = "_".join((index.table, *index.columns, "unique" if index.unique else "index"))
+    return name.lower().replace("-", "_").replace(".", "_")
+
+
+def index_name(index: IndexSpec) -> str:
+    """The given name, else Laravel's own, else (where that is too long) a short one of the same beginning."""
+    own = default_index_name(index)
+    if index.name or len(own) <= LONGEST_NAME:
+        return index.name or own
+    suffix = f"_{hashlib.sha256(own.encode()).hexdigest()[:8]}_{'unique' if index.unique else 'index'}"
+    return own[: LONGEST_NAME - 1 - len(suffix)].rstrip("_") + suffix
+
+
+def write_migration(
+    tree: TreeReader, indexes: Sequence[IndexSpec], moment: str, schema: Schema | None = None
+) -> MigrationFile:
+    """A migration that adds `indexes` and whose down() removes them; see `Stack.write_migration`.
+
+    `schema` is the database's at base, where it is known: with it, down() gives a foreign key back the index
+    that the server had made for it (see `_foreign_key_indexes`). Raises UsageError for names that no
+    migration could hold, and for no index at all.
+    """
+    _validate(indexes)
+    tables: dict[str, list[IndexSpec]] = {}
+    for index in indexes:
+        tables.setdefault(index.table, []).append(index)
+    style = _style(tree)
+    slug = _slug(tables, style.taken)
+    path = f"{FOLDER}{_stamp(tree, moment)}_{slug}.php"
+    class_name = "".join(part.capitalize() for part in slug.split("_"))
+    up: list[str] = []
+    down: list[str] = []
+    for table, its in tables.items():
+        up.append(_schema_table(table, [_add(index) for index in its]))
+    for table, its in reversed(list(tables.items())):
+        restored = _foreign_key_indexes(schema.table(table) if schema else None, its)
+        down.extend(_restore(table, name, columns, style.has_index) for name, columns in restored.items())
+        down.append(_schema_table(table, [_drop(index) for index in reversed(its)]))
+    body = _method("up", up, style) + "\n" + _method("down", down, style)
+    uses = ["Illuminate\\Database\\Migrations\\Migration", "Illuminate\\Database\\Schema\\Blueprint"]
+    if any("DB::" in part for part in down):
+        uses.append("Illuminate\\Support\\Facades\\DB")
+    uses.append("Illuminate\\Support\\Facades\\Schema")
+    opening = f"class {class_name} extends Migration" if style.named else "return new class extends Migration"
+    text = "<?php\n\n"
+    text += "declare(strict_types=1);\n\n" if style.strict else ""
+    text += "".join(f"use {name};\n" for name in uses)
+    text += f"\n{opening}\n{{\n{body}}}{'' if style.named else ';'}\n"
+    text = text.replace("    ", style.indent) if style.indent != "    " else text
+    return MigrationFile(path, (text.replace("\n", style.newline)).encode())
+
+
+class _Style:
+    """How the repository's own migrations look; what is not seen is as `artisan make:migration` writes it."""
+
+    def __init__(self, newest: str, names: set[str], has_index: bool) -> None:
+        body = newest.replace("\r\n", "\n")
+        self.named = bool(
+            re.search(r"^\s*(?:final\s+)?class\s+\w+\s+extends\s+Migration", body, re.MULTILINE)
+        )
+        self.typed = not body or bool(re.search(r"function\s+up\(\)\s*:\s*void", body))
+        self.strict = "declare(strict_types=1)" in body
+        self.newline = "\r\n" if "\r\n" in newest else "\n"
+        indent = re.search(r"^([ \t]+)(?:public|final)\s+function", body, re.MULTILINE)
+        self.indent = indent[1] if indent else "    "
+        self.taken = names
+        self.has_index = has_index
+
+
+def _style(tree: TreeReader) -> _Style:
+    files = sorted(p for p in tree.paths() if p.startswith(FOLDER) and p.endswith(".php"))
+    newest = text_of(tree, files[-1]) or "" if files else ""
+    names = {found[2] for path in files if (found := _NAME.fullmatch(path.rpartition("/")[2]))}
+    return _Style(newest, names, _schema_has_index(tree))
+
+
+def _schema_has_index(tree: TreeReader) -> bool:
+    manifest = read_manifest(tree)
+    return manifest is not None and manifest.supports("laravel/framework", (11, 0))
+
+
+def _stamp(tree: TreeReader, moment: str) -> str:
+    """The moment as Laravel writes it, moved behind the last migration that is there."""
+    try:
+        when = datetime.strptime(moment, "%Y-%m-%d %H:%M:%S")
+    except ValueError as error:
+        raise UsageError(
+            f"{moment!r} is no moment.", next_step="Give it in UTC as YYYY-MM-DD HH:MM:SS."
+        ) from error
+    stamp = when.strftime("%Y_%m_%d_%H%M%S")
+    present = [
+        found[1]
+        for path in tree.paths()
+        if path.startswith(FOLDER) and (found := _NAME.fullmatch(path.rpartition("/")[2]))
+    ]
+    last = max(present, default="")
+    if last < stamp:
+        return stamp
+    try:
+        after = datetime.strptime(last, "%Y_%m_%d_%H%M%S") + timedelta(seconds=1)
+    except ValueError:  # hand-made names count on: 2024_99_99_000001
+        return f"{last[:11]}{int(last[11:]) + 1:06d}"
+    return after.strftime("%Y_%m_%d_%H%M%S")
+
+
+def _slug(tables: Mapping[str, Sequence[IndexSpec]], taken: set[str]) -> str:
+    (first, its), *others = tables.items()
+    if others:
+        slug = "add_indexes_to_" + "_and_".join(tables) + "_tables"
+    elif len(its) == 1:
+        slug = f"add_{'_'.join(its[0].columns)}_index_to_{first}_table"
+    else:
+        slug = f"add_indexes_to_{first}_table"
+    slug = re.sub(r"\W", "_", slug.lower())
+    slug = slug if len(slug) <= 120 else f"add_indexes_{hashlib.sha256(slug.encode()).hexdigest()[:8]}"
+    free = slug
+    number = 2
+    while free in taken:  # two migrations of one name are two classes of one name in older Laravel
+        free = f"{slug}_{number}"
+        number += 1
+    return free
+
+
+def _columns(index: IndexSpec) -> str:
+    quoted = [f"'{column}'" for column in index.columns]
+    return quoted[0] if len(quoted) == 1 else f"[{', '.join(quoted)}]"
+
+
+def _add(index: IndexSpec) -> str:
+    name = index_name(index)
+    explicit = "" if name == default_index_name(index) else f", '{name}'"
+    return f"$table->{'unique' if index.unique else 'index'}({_columns(index)}{explicit});"
+
+
+def _drop(index: IndexSpec) -> str:
+    name = index_name(index)
+    own = name == default_index_name(index)
+    what = f"[{', '.join(repr(c) for c in index.columns)}]" if own else f"'{name}'"
+    return f"$table->{'dropUnique' if index.unique else 'dropIndex'}({what});"
+
+
+def _foreign_key_indexes(table: Table | None, indexes: Sequence[IndexSpec]) -> Mapping[str, tuple[str, ...]]:
+    """Indexes that MySQL and MariaDB made for a foreign key and drop in favour of one of ours that begins
+    with its columns. Ours can then not be dropped (error 1553) before the key's own index is back."""
+    found: dict[str, tuple[str, ...]] = {}
+    for key in table.foreign_keys if table else ():
+        lower = tuple(c.lower() for c in key.columns)
+        covered = any(tuple(c.lower() for c in i.columns[: len(lower)]) == lower for i in indexes)
+        assert table is not None
+        serving = [i for i in table.indexes if tuple(c.lower() for c in i.columns[: len(lower)]) == lower]
+        if covered and [i.name for i in serving] == [key.name]:
+            found[key.name] = key.columns
+    return found
+
+
+def _restore(table: str, name: str, columns: tuple[str, ...], has_index: bool) -> str:
+    listed = f"'{columns[0]}'" if len(columns) == 1 else "[" + ", ".join(f"'{c}'" for c in columns) + "]"
+    missing = (
+        f"! Schema::hasIndex('{table}', '{name}')"
+        if has_index
+        else f"DB::select('show index from `{table}` where Key_name = ?', ['{name}']) === []"
+    )
+    condition = f"in_array(Schema::getConnection()->getDriverName(), ['mysql', 'mariadb']) && {missing}"
+    inner = _schema_table(table, [f"$table->index({listed}, '{name}');"])
+    return (
+        "// The server dropped the foreign key's own index for ours; ours cannot go before it is back.\n"
+        f"if ({condition}) {{\n" + "".join(f"    {line}\n" for line in inner.splitlines()) + "}\n"
+    )
+
+
+def _schema_table(table: str, lines: Sequence[str]) -> str:
+    body = "".join(f"    {line}\n" for line in lines)
+    return f"Schema::table('{table}', function (Blueprint $table) {{\n{body}}});\n"
+
+
+def _method(name: str, parts: Sequence[str], style: _Style) -> str:
+    body = "\n".join(parts)
+    indented = "".join(f"        {line}\n" if line else "\n" for line in body.splitlines())
+    return f"    public function {name}(){': void' if style.typed else ''}\n    {{\n{indented}    }}\n"
+
+
+def _validate(indexes: Sequence[IndexSpec]) -> None:
+    if not indexes:
+        raise UsageError("A migration needs at least one index.", next_step="Give the indexes that it adds.")
+    for index in indexes:
+        for name in (index.table, *index.columns, *((index.name,) if index.name else ())):
+            if not re.fullmatch(r"[A-Za-z_][\w$.-]*", name):
+                raise UsageError(
+                    f"{name!r} cannot stand in a migration.",
+                    where=f"index on {index.table!r}",
+                    next_step="Only names of letters, digits, `_`, `$`, `.` and `-` are written.",
+                )
+        if not index.columns:
+            raise UsageError(
+                f"An index on {index.table} has no columns.", next_step="Give at least one column."
+            )
