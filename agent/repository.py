@@ -18,17 +18,16 @@ import difflib
 import hashlib
 import os
 import re
-import shutil
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from bedev.agent.git import checkout as checkouts
-from bedev.agent.git import command, patches, publish, trees
+from bedev.agent.git import command, patches, publish, status, trees
 from bedev.agent.git.checkout import Checkout
 from bedev.agent.git.publish import Branch
-from bedev.agent.git.store import Limits, Store, replace_file
+from bedev.agent.git.store import Limits, Store
 from bedev.agent.git.trees import Change, Tree, TreeEntry
 from bedev.sandboxes.errors import EnvironmentUnusable, UsageError
 
@@ -36,7 +35,6 @@ __all__ = ["Branch", "Change", "Limits", "Repository", "Tree", "TreeEntry"]
 
 #: The oldest git that knows what is used here (`ls-tree --format`).
 MIN_GIT = (2, 36)
-MAX_INDEX_BYTES = 256 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -166,69 +164,10 @@ class Repository:
     def is_dirty(self) -> bool:
         """Whether the checkout differs from HEAD (changed, staged or new files), for a warning only.
 
-        Runs in the window with a copy of the index, so none of the repository's filters, monitors or
-        submodules is started; a file that a filter rewrites (LFS) may therefore count as changed.
+        None of the repository's filters, monitors or submodules is started; a file that a filter
+        rewrites (LFS) may therefore count as changed.
         """
-        index = self.checkout.git_dir / "index"
-        window = self.store.window
-        private_index = window / "index"
-        replace_file(window / "HEAD", f"{self.head}\n".encode())
-        if not _copy_plain_file(index, private_index):
-            private_index.unlink(missing_ok=True)
-        for shared in self.checkout.git_dir.glob("sharedindex.*"):
-            _copy_plain_file(shared, window / shared.name)
-        (window / "info").mkdir(exist_ok=True)
-        exclude = window / "info" / "exclude"
-        if not _copy_plain_file(self.checkout.common / "info" / "exclude", exclude):
-            exclude.unlink(missing_ok=True)
-        excludes = checkouts.global_setting("core.excludesFile", self.checkout.git_dir)
-        own = os.path.expanduser(excludes[-1]) if excludes else str(_config_home() / "git" / "ignore")
-        done = command.run(
-            [
-                "status",
-                "--porcelain=v2",
-                "-z",
-                "--untracked-files=normal",
-                "--ignore-submodules=all",
-                "--no-renames",
-            ],
-            git_dir=window,
-            work_tree=self.top,
-            config=[f"core.excludesFile={own}", "core.bare=false", *self._file_settings()],
-            check=False,
-        )
-        if done.status != 0:
-            raise EnvironmentUnusable(
-                "the state of the checkout could not be read",
-                where=str(self.top),
-                next_step="look at it with `git status`; bedev itself works from the commit, not the checkout",
-                detail=done.err[-2000:],
-            )
-        return bool(done.out)
-
-    def _file_settings(self) -> list[str]:
-        """Settings of the repository that say how files look on disk; words from a list, read as data."""
-        allowed = {
-            "core.autocrlf": {"true", "false", "input"},
-            "core.eol": {"lf", "crlf", "native"},
-            "core.filemode": {"true", "false"},
-            "core.symlinks": {"true", "false"},
-            "core.ignorecase": {"true", "false"},
-            "core.precomposeunicode": {"true", "false"},
-        }
-        file = str(self.checkout.common / "config")
-        listed = command.run(
-            ["config", "--file", file, "--no-includes", "--null", "--list"], git_dir=None, check=False
-        )
-        settings = {
-            key: value[-1]
-            for key in ("core.autocrlf", "core.eol")
-            if (value := checkouts.global_setting(key))
-        }
-        for row in os.fsdecode(listed.out).split("\0"):
-            key, _, value = row.partition("\n")
-            settings[key] = value.lower()
-        return [f"{key}={settings[key]}" for key, words in allowed.items() if settings.get(key) in words]
+        return status.is_dirty(self.store, self.head)
 
     def _missing(self, what: str, detail: str) -> UsageError:
         return UsageError(
@@ -341,10 +280,6 @@ def _check_git_version() -> None:
         )
 
 
-def _config_home() -> Path:
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-
-
 def _state_root() -> Path:
     if own := os.environ.get("BEDEV_STATE_DIR"):
         return Path(own).absolute()
@@ -371,20 +306,3 @@ def _private_folder(path: Path) -> Path:
             next_step="make it writable, or set BEDEV_STATE_DIR to a folder that is",
         ) from error
     return path
-
-
-def _copy_plain_file(source: Path, target: Path) -> bool:
-    """Copies a regular file of reasonable size; False where there is none (never a link or a device)."""
-    try:
-        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False
-    with os.fdopen(descriptor, "rb") as file:
-        info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode) or info.st_size > MAX_INDEX_BYTES:
-            return False
-        with target.open("wb") as out:
-            shutil.copyfileobj(file, out)
-    # The index is newer than the files that it saw; git trusts its times only if the copy is so as well.
-    os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
-    return True

@@ -238,7 +238,8 @@ def _communicate(
     deadline = time.monotonic() + timeout_s
     out, err = bytearray(), bytearray()
     rest = memoryview(stdin)
-    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ, out)
         selector.register(process.stderr, selectors.EVENT_READ, err)

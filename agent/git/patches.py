@@ -129,7 +129,7 @@ def _check_link(tree: Tree, path: str) -> None:
     resolved = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
     if not target or target.startswith("/") or resolved == ".." or resolved.startswith("../"):
         raise UsageError(
-            f"the patch makes {names.shown(path)} a link to {names.shown(target)}, which leaves the repository",
+            f"the patch links {names.shown(path)} to {names.shown(target)}, outside of the repository",
             next_step="links in a patch must be relative and stay inside",
         )
     names.check(resolved, f"the target of link {names.shown(path)}")

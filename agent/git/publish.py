@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from bedev.agent.failpoints import failpoint
 from bedev.agent.git import checkout as checkouts
 from bedev.agent.git import command, messages
-from bedev.agent.git.patches import FILE
 from bedev.agent.git.store import Store
+from bedev.agent.git.trees import FILE
 from bedev.sandboxes.errors import EnvironmentUnusable, UsageError
 
 NOTES_REF = "refs/notes/bedev"
@@ -249,7 +249,7 @@ def _unwritable(what: str, user: os.PathLike[str], err: str) -> EnvironmentUnusa
     return EnvironmentUnusable(
         f"{what} could not be written into the repository",
         where=os.fspath(user),
-        next_step="check that it is writable, that the disk has room, and that no other git command runs there",
+        next_step="check that it is writable, the disk has room, and no other git command runs there",
         detail=err[-2000:],
     )
 

@@ -109,7 +109,8 @@ class Tree:
             _check_readable(entry)
         with command.pipe(["cat-file", "--batch", "--buffer"], git_dir=self._store.private) as process:
             stdin, stdout = process.stdin, process.stdout
-            assert stdin is not None and stdout is not None
+            assert stdin is not None
+            assert stdout is not None
 
             def ask() -> None:
                 # In a thread: with both ends in one, git blocks on its output and we on its input.
@@ -184,6 +185,6 @@ def diff(store: Store, base: str, tree: str) -> str:
 def _check_readable(entry: TreeEntry) -> None:
     if entry.size > MAX_FILE_BYTES:
         raise UsageError(
-            f"{names.shown(entry.path)} holds {entry.size:,} bytes; bedev reads files up to {MAX_FILE_BYTES:,}",
+            f"{names.shown(entry.path)} holds {entry.size:,} bytes; bedev reads up to {MAX_FILE_BYTES:,}",
             next_step="keep such a file out of the repository (git LFS, an artifact store)",
         )
