@@ -102,7 +102,9 @@ def _from_rows(filling: Filling, column: Column, sample: ColumnSample) -> Column
     varied = sample.distinct_share >= 0.5 and (sample.distinct or 0) >= 3
     if hints.is_boolean(column) or column.enum_values or hints.STATUS_LIKE.search(name) or not varied:
         return ColumnGrowth(column.name, "copy")
-    if base in hints.INTEGERS | hints.DECIMALS and not name.endswith("_id"):
+    if name.endswith("_id"):  # a key of something: half of a polymorphic pair, an id of another system
+        return ColumnGrowth(column.name, "copy")
+    if base in hints.INTEGERS | hints.DECIMALS:
         return ColumnGrowth(
             column.name, "between", low=_text_number(sample.low), high=_text_number(sample.high)
         )

@@ -12,13 +12,13 @@ from typing import Any
 
 from bedev.sandboxes.engines.engine import Column, ColumnGrowth, Table, TableGrowth
 from bedev.sandboxes.engines.mariadb import growth_sql as sql
+from bedev.sandboxes.engines.mariadb.growth_numbers import free_numbers, next_number
 from bedev.sandboxes.engines.mariadb.growth_sql import NUMBER, Draws, literal, quote
 from bedev.sandboxes.errors import DatabaseError
 from bedev.sandboxes.sandbox import SqlSession
 
 SOURCES = 20_000  # existing rows that new rows are copied from, the first by primary key
 NUMBERED = ("copy_unique", "copy_varied")
-RUNS = r"(?<![0-9])[0-9]{1,%d}(?=%s)"
 
 
 @dataclass(frozen=True)
@@ -263,55 +263,9 @@ class TableFiller:
                 highest = self._scalar(f"SELECT MAX({quote(column.name)}) FROM {quote(self._table.name)}")
                 self._bases[column.name] = int(highest or 0) + 1
             elif growth.kind == "sequence":
-                self._bases[column.name] = self._next(growth, column)
+                self._bases[column.name] = next_number(self._scalar, self._table.name, growth, column)
             elif growth.kind == "copy_unique":
-                self._bases[column.name] = self._free_numbers(column)
-
-    def _next(self, growth: ColumnGrowth, column: Column) -> int | str:
-        name, table = quote(column.name), quote(self._table.name)
-        if column.base_type in ("date", "datetime", "timestamp"):
-            unit = "DAY" if column.base_type == "date" else "SECOND"
-            highest = self._scalar(f"SELECT MAX({name}) + INTERVAL 1 {unit} FROM {table}")
-            return max(str(growth.low), str(highest).split(".")[0]) if highest else str(growth.low)
-        where = ""
-        if column.base_type == "inet4":
-            number = f"INET_ATON(CAST({name} AS CHAR))"
-        elif column.base_type == "inet6":
-            # Only what this sequence itself has made before can meet it: fd00::HIGH:LOW.
-            text = f"CAST({name} AS CHAR)"
-            number = f"CONV(REPLACE(SUBSTRING_INDEX({text}, '::', -1), ':', ''), 16, 10)"
-            where = f" WHERE {text} LIKE 'fd00::%'"
-        elif column.base_type in sql.BINARY:
-            number = f"CONV(HEX({name}), 16, 10)"
-        elif growth.values:
-            prefix = str(growth.values[0])
-            number = f"CAST(SUBSTR({name}, {len(prefix) + 1}) AS UNSIGNED)"
-            where = f" WHERE LEFT({name}, {len(prefix)}) = {literal(prefix)}"
-            where += f" AND SUBSTR({name}, {len(prefix) + 1}) REGEXP '^[0-9]{{1,18}}$'"
-        else:
-            number = f"CEILING({name})"
-        highest = self._scalar(f"SELECT CAST(MAX(CAST({number} AS DECIMAL(30))) AS CHAR) FROM {table}{where}")
-        low = int(growth.low or 0)
-        return max(low, int(highest) + 1) if highest is not None else low
-
-    def _free_numbers(self, column: Column) -> int:
-        """The start of a range of numbers that no value of the column ends with (before its @, if any).
-
-        A new value ends with a mark that is no digit and its number, so it differs from every value that
-        ends with another number, whatever the collation compares."""
-        name, table = quote(column.name), quote(self._table.name)
-        for width in (6, 9, 12, 15):
-            ends = [f"CAST(REGEXP_SUBSTR({name}, '{RUNS % (width, e)}') AS UNSIGNED)" for e in ("@", "$")]
-            start = int(self._scalar(f"SELECT MAX(GREATEST({ends[0]}, {ends[1]})) FROM {table}") or 0)
-            wide = [f"CAST(REGEXP_SUBSTR({name}, '{RUNS % (18, e)}') AS UNSIGNED)" for e in ("@", "$")]
-            inside = " OR ".join(f"{w} BETWEEN {start + 1} AND {start + self._new}" for w in wide)
-            if not self._scalar(f"SELECT COUNT(*) FROM {table} WHERE {inside}"):
-                return start
-        raise DatabaseError(
-            f"No free numbers were found to make new values of {self._table.name}.{column.name} unique.",
-            where=f"{self._table.name}.{column.name}",
-            next_step=f"Leave {self._table.name} out of --rows.",
-        )
+                self._bases[column.name] = free_numbers(self._scalar, self._table.name, column, self._new)
 
     # Values
 

@@ -73,8 +73,9 @@ def seed_shop(server: Server) -> Schema:
         country = draw.choice(LETTERS)
         currency = {"US": "USD", "BR": "BRL"}.get(country, "EUR")
         server.query(
-            "INSERT INTO users (tenant_id,name,email,slug,uuid,token,number,password,country,currency,age,settings,"
-            "manager_id,created_at,updated_at) VALUES (%s,%s,%s,%s,%s,%s,%s,'$2y$10$x',%s,%s,%s,%s,%s,%s,%s)",
+            "INSERT INTO users (tenant_id,name,email,slug,uuid,token,number,password,country,currency,age,"
+            "settings,manager_id,created_at,updated_at)"
+            " VALUES (%s,%s,%s,%s,%s,%s,%s,'$2y$10$x',%s,%s,%s,%s,%s,%s,%s)",
             (
                 1 + n % 3,
                 f"{NAMES[n % 6]} {n}",
@@ -282,9 +283,9 @@ def test_without_the_sequence_engine_the_rows_are_the_same(
 
 
 def test_growing_twice_goes_on(server: Server) -> None:
-    grown(server, seed_shop(server), {"users": 1_000, "role_user": 500, "visits": 900})
-    counts = grown(server, server.schema(), {"users": 2_000, "role_user": 3_000, "visits": 2_500}, seed=1)
-    assert counts == {"users": 2_000, "role_user": 3_000, "visits": 2_500}
+    grown(server, seed_shop(server), {"users": 3_000, "role_user": 500, "visits": 900})
+    counts = grown(server, server.schema(), {"users": 5_000, "role_user": 3_000, "visits": 2_500}, seed=1)
+    assert counts == {"users": 5_000, "role_user": 3_000, "visits": 2_500}
     test_every_unique_index_holds_though_checks_were_off(server)
     test_every_foreign_key_holds_though_checks_were_off(server)
 
@@ -419,10 +420,54 @@ def test_a_count_that_was_not_reached_is_an_error_that_names_the_table(server: S
 
 def test_tables_that_refer_to_each_other_are_filled(server: Server) -> None:
     server.database(
-        "CREATE TABLE teams (id INT PRIMARY KEY AUTO_INCREMENT, owner_id INT NOT NULL, name VARCHAR(30) NOT NULL);\n"
+        "CREATE TABLE teams (id INT PRIMARY KEY AUTO_INCREMENT, owner_id INT NOT NULL,"
+        " name VARCHAR(30) NOT NULL);\n"
         "CREATE TABLE people (id INT PRIMARY KEY AUTO_INCREMENT, team_id INT NULL, name VARCHAR(30) NOT NULL,"
         " FOREIGN KEY (team_id) REFERENCES teams (id));\n"
         "ALTER TABLE teams ADD FOREIGN KEY (owner_id) REFERENCES people (id);\n"
     )
     assert grown(server, server.schema(), {"teams": 100, "people": 1000}) == {"people": 1000, "teams": 100}
+    test_every_foreign_key_holds_though_checks_were_off(server)
+
+
+ODD = """
+CREATE TABLE teams (id CHAR(36) PRIMARY KEY, name VARCHAR(30) NOT NULL);
+CREATE TABLE members (id INT PRIMARY KEY AUTO_INCREMENT, team_id CHAR(36) NOT NULL, position INT NOT NULL,
+  boss_id INT NOT NULL, UNIQUE (team_id, position), FOREIGN KEY (team_id) REFERENCES teams (id),
+  FOREIGN KEY (boss_id) REFERENCES members (id));
+CREATE TABLE texts (locale VARCHAR(5) NOT NULL, name VARCHAR(80) NOT NULL, words TEXT NULL,
+  PRIMARY KEY (locale, name));
+CREATE TABLE pictures (id INT PRIMARY KEY AUTO_INCREMENT, owner_type VARCHAR(40) NOT NULL,
+  owner_id INT NOT NULL, team_id CHAR(36) NULL, `select` VARCHAR(9) NULL, `a``b 'c` INT NULL, KEY (owner_type, owner_id));
+CREATE TABLE badges (member_id INT NULL UNIQUE, code VARCHAR(5) NOT NULL UNIQUE, `i` INT,
+  FOREIGN KEY (member_id) REFERENCES members (id) ON DELETE SET NULL);
+CREATE TABLE pairs (a INT NOT NULL, b INT NOT NULL, c ENUM('x','y') NOT NULL, PRIMARY KEY (a, b, c),
+  FOREIGN KEY (a) REFERENCES members (id), FOREIGN KEY (b) REFERENCES members (id));
+"""
+
+
+@pytest.mark.parametrize("seeded", [False, True])
+@pytest.mark.parametrize("both_sides", [False, True])
+def test_odd_tables_grow_with_all_keys_intact(server: Server, seeded: bool, both_sides: bool) -> None:
+    server.database(ODD)
+    if seeded:
+        for statement in (
+            "INSERT INTO teams VALUES ('9c5b94b1-35ad-49bb-b118-8e8fc24abf80', 'one'),"
+            " ('7c5b94b1-35ad-49bb-b118-8e8fc24abf80', 'two')",
+            "SET foreign_key_checks = 0",
+            "INSERT INTO members VALUES (1, '9c5b94b1-35ad-49bb-b118-8e8fc24abf80', 1, 1),"
+            " (5, '9c5b94b1-35ad-49bb-b118-8e8fc24abf80', 2, 1),"
+            " (9, '7c5b94b1-35ad-49bb-b118-8e8fc24abf80', 1, 5)",
+            "SET foreign_key_checks = 1",
+            "INSERT INTO texts VALUES ('en', 'hello', 'Hello'), ('de', 'hello', 'Hallo'), ('de', 'bye', NULL)",
+            "INSERT INTO pictures VALUES (1, 'Team', 7, NULL, 'x', 3), (2, 'User', 9, NULL, NULL, 4)",
+            "INSERT INTO badges VALUES (5, 'AAAAA', 1), (NULL, '00000', 2)",
+            "INSERT INTO pairs VALUES (1, 1, 'x'), (1, 5, 'y')",
+        ):
+            server.query(statement)
+    schema = server.schema()
+    wanted = {"teams": 40, "members": 300, "texts": 200, "pictures": 400, "badges": 500, "pairs": 5_000}
+    plan = plan_growth(schema, ColumnSampler(server, "mysql"), wanted, 3, both_sides)
+    assert grow(server, plan, schema) == wanted
+    test_every_unique_index_holds_though_checks_were_off(server)
     test_every_foreign_key_holds_though_checks_were_off(server)

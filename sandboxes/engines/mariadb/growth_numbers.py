@@ -1,0 +1,64 @@
+"""Where counting goes on in a column whose values must not repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bedev.sandboxes.engines.engine import Column, ColumnGrowth
+from bedev.sandboxes.engines.mariadb.growth_sql import BINARY, literal, quote
+from bedev.sandboxes.errors import DatabaseError
+
+Ask = Callable[[str], Any]
+"""Runs a query and gives the first value of its first row."""
+
+RUNS = r"(?<![0-9])[0-9]{1,%d}(?=%s)"
+
+
+def next_number(ask: Ask, table_name: str, growth: ColumnGrowth, column: Column) -> int | str:
+    """Where a unique sequence goes on: a whole number, or for dates and moments the next one as text."""
+    name, table = quote(column.name), quote(table_name)
+    if column.base_type in ("date", "datetime", "timestamp"):
+        unit = "DAY" if column.base_type == "date" else "SECOND"
+        highest = ask(f"SELECT MAX({name}) + INTERVAL 1 {unit} FROM {table}")
+        return max(str(growth.low), str(highest).split(".")[0]) if highest else str(growth.low)
+    where = ""
+    if column.base_type == "inet4":
+        number = f"INET_ATON(CAST({name} AS CHAR))"
+    elif column.base_type == "inet6":
+        # Only what this sequence itself has made before can meet it: fd00::HIGH:LOW.
+        text = f"CAST({name} AS CHAR)"
+        number = f"CONV(REPLACE(SUBSTRING_INDEX({text}, '::', -1), ':', ''), 16, 10)"
+        where = f" WHERE {text} LIKE 'fd00::%'"
+    elif column.base_type in BINARY:
+        number = f"CONV(HEX({name}), 16, 10)"
+    elif growth.values:
+        prefix = str(growth.values[0])
+        number = f"CAST(SUBSTR({name}, {len(prefix) + 1}) AS UNSIGNED)"
+        where = f" WHERE LEFT({name}, {len(prefix)}) = {literal(prefix)}"
+        where += f" AND SUBSTR({name}, {len(prefix) + 1}) REGEXP '^[0-9]{{1,18}}$'"
+    else:
+        number = f"CEILING({name})"
+    highest = ask(f"SELECT CAST(MAX(CAST({number} AS DECIMAL(30))) AS CHAR) FROM {table}{where}")
+    low = int(growth.low or 0)
+    return max(low, int(highest) + 1) if highest is not None else low
+
+
+def free_numbers(ask: Ask, table_name: str, column: Column, new: int) -> int:
+    """The start of a range of numbers that no value of the column ends with (before its @, if any).
+
+    A new value ends with a mark that is no digit and its number, so it differs from every value that
+    ends with another number, whatever the collation compares."""
+    name, table = quote(column.name), quote(table_name)
+    for width in (6, 9, 12, 15):
+        ends = [f"CAST(REGEXP_SUBSTR({name}, '{RUNS % (width, e)}') AS UNSIGNED)" for e in ("@", "$")]
+        start = int(ask(f"SELECT MAX(GREATEST({ends[0]}, {ends[1]})) FROM {table}") or 0)
+        wide = [f"CAST(REGEXP_SUBSTR({name}, '{RUNS % (18, e)}') AS UNSIGNED)" for e in ("@", "$")]
+        inside = " OR ".join(f"{w} BETWEEN {start + 1} AND {start + new}" for w in wide)
+        if not ask(f"SELECT COUNT(*) FROM {table} WHERE {inside}"):
+            return start
+    raise DatabaseError(
+        f"No free numbers were found to make new values of {table_name}.{column.name} unique.",
+        where=f"{table_name}.{column.name}",
+        next_step=f"Leave {table_name} out of --rows.",
+    )
