@@ -44,11 +44,12 @@ WRITABLE = "bootstrap/cache storage/app storage/framework/cache/data storage/fra
 )
 
 SERVE = (
-    "cd public && exec php -d memory_limit=512M -d opcache.enable=1 -d opcache.enable_cli=1 "
+    "cd public && exec php -q -d memory_limit=512M -d opcache.enable=1 -d opcache.enable_cli=1 "
     "-d opcache.validate_timestamps=0 -d display_errors=0 -S 127.0.0.1:8000 -t . /bedev/stack/router.php"
 )
 """The framework's own server (`artisan serve` starts the same). One process answers one request at a time.
-Files are compiled once: after an edit the server is started again."""
+`-q`: no line for each
+request. Files are compiled once: after an edit the server is started again."""
 
 MIGRATION_PATHS = ("database/migrations/**",)
 GENERATED = (

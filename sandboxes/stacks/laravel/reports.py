@@ -43,17 +43,15 @@ def parse_tests(junit: bytes) -> tuple[TestCase, ...]:
     return tuple(found)
 
 
-def _cases(suite: Any) -> Iterator[Any]:
+def _cases(report: Any) -> Iterator[Any]:
+    """Of all suites, in the order of the file (a suite yields the cases of its inner suites too)."""
     import junitparser
 
-    for item in suite:
+    for item in report:
         if isinstance(item, junitparser.TestCase):
             yield item
         else:
-            yield from _cases(item)
-    if isinstance(suite, junitparser.TestSuite):
-        for inner in suite.testsuites():  # type: ignore[no-untyped-call]
-            yield from _cases(inner)
+            yield from item
 
 
 def _class_of(case: Any) -> str:

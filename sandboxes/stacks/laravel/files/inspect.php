@@ -24,12 +24,9 @@ $bedevApp = require_once $bedevRoot . '/bootstrap/app.php';
 
     $routes = static function () use ($app, $own): array {
         $router = $app->make('router');
-        if (method_exists($app->make('routes'), 'refreshActionLookups')) {
-            $app->make('routes')->refreshActionLookups();
-        }
         $app->make(Illuminate\Contracts\Http\Kernel::class); // its middleware groups and aliases are the router's
         $found = [];
-        foreach ($app->make('routes') as $route) {
+        foreach ($router->getRoutes() as $route) {
             $uses = $route->getAction('uses');
             $handler = is_string($uses) ? ltrim($uses, '\\') : 'Closure';
             $source = '';
