@@ -103,7 +103,7 @@ class DockerBox:
         )
 
     def _salvage(self, identity: str) -> Answer:
-        """The shell was killed or stopped by the command: open another, kill what is left, take the output."""
+        """The command killed or stopped the shell: open another, kill what is left, take the output."""
         shell = self._shell("commands")
         swept = shell.sweep(self._kept_sessions())
         streams = []
@@ -158,10 +158,7 @@ class DockerBox:
 
     def read_file(self, path: str, max_bytes: int = 16 << 20) -> bytes | None:
         word = quote(_absolute(path))
-        code = (
-            f"[[ -f {word} ]] || exit 9; [[ -r {word} ]] || exit 8; "
-            f'[[ ! -s {word} && {word} != /proc/* && {word} != /sys/* ]] || "$head" -c {max_bytes + 1} -- {word}'
-        )
+        code = f'[[ -f {word} ]] || exit 9; [[ -r {word} ]] || exit 8; "$head" -c {max_bytes + 1} -- {word}'
         with self._free_shell() as shell:
             status, content = shell.internal(code, timeout=120, fine=(0, 8, 9))
         if status == 9:
@@ -182,7 +179,8 @@ class DockerBox:
         # Written beside its place and moved there: nobody sees half a file, and a pipe or socket that a
         # command left at this path is replaced, not opened. A link is followed, inside the box only.
         code = (
-            f'to={target}; drain() {{ (({len(content)})) && "$head" -c {len(content)} >/dev/null; exit $1; }}; '
+            f"to={target} size={len(content)}; "
+            'drain() { ((size)) && "$head" -c "$size" >/dev/null; exit $1; }; '
             '[[ -L $to ]] && to=$(readlink -f -- "$to"); folder=${to%/*}; folder=${folder:-/}; '
             '[[ -d $to ]] && drain 7; [[ -d $folder ]] || mkdir -p -- "$folder" || drain 6; '
             f'new=$folder/{scratch}; : >"$new" || drain 6; '
@@ -208,7 +206,8 @@ class DockerBox:
         word = quote(_absolute(path))
         with self._free_shell() as shell:
             status, _ = shell.internal(
-                f"[[ -d {word} && ! -L {word} ]] && exit 7; [[ ! -e {word} && ! -L {word} ]] || rm -f -- {word}",
+                f"[[ -e {word} || -L {word} ]] || exit 0; "
+                f"[[ -d {word} && ! -L {word} ]] && exit 7; rm -f -- {word}",
                 fine=(0, 1, 7),
             )
         if status:
@@ -253,7 +252,7 @@ class DockerBox:
 
     @contextlib.contextmanager
     def _free_shell(self) -> Iterator[Shell]:
-        """The shell for commands where it has nothing to do, else the second one, opened when first needed."""
+        """The shell for commands where it is idle, else the second one, opened when first needed."""
         shell = self._shells.get("commands")
         if shell is not None and shell.alive and shell.lock.acquire(blocking=False):
             try:
@@ -348,7 +347,8 @@ class DockerService:
         if self._box._services.get(self._pid) is not self:
             return
         code = (
-            "end() { local signal=$1 tries=$2 left line entry fields; for ((; tries > 0; tries--)); do left=0; "
+            "end() { local signal=$1 tries=$2 left line entry fields; "
+            "for ((; tries > 0; tries--)); do left=0; "
             'for entry in /proc/[0-9]*; do IFS= read -r line <"$entry/stat" || continue; '
             "fields=(${line##*) }); "
             f"[[ ${{fields[3]}} == {self._pid} && ${{fields[0]}} != [ZX] ]] || continue; "

@@ -154,7 +154,7 @@ def docker_engine_status() -> EngineStatus:
     if missing and not rootless:
         return EngineStatus(
             False,
-            f"The engine cannot limit what a container uses ({', '.join(missing)} is off), so nothing is run in it.",
+            f"The engine cannot limit what a container uses: {', '.join(missing)} is off.",
             "Enable the memory and pids cgroup controllers of the kernel that runs the engine.",
         )
     return status

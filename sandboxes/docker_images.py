@@ -239,6 +239,6 @@ def _build(spec: ImageSpec, tag: str, labels: Mapping[str, str]) -> str:
             f"The image on top of {spec.base} could not be built.",
             where=f"packages {', '.join(spec.packages) or 'none'}",
             next_step="Read the last lines below; packages come from the base image's own Debian release.",
-            detail="\n".join([*(line for line in log if line.strip())][-20:] + [failed]),
+            detail="\n".join([*[line for line in log if line.strip()][-20:], failed]),
         )
     return found

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bedev.sandboxes.docker_box import DockerBox
-from bedev.sandboxes.docker_containers import ContainerSpec, VolumeMount, image_facts
+from bedev.sandboxes.docker_containers import image_facts
 from bedev.sandboxes.docker_engine import KIND_LABEL
+from bedev.sandboxes.docker_isolation import ContainerSpec, VolumeMount
 from bedev.sandboxes.errors import EnvironmentUnusable
 from bedev.sandboxes.sandbox import DATABASE_UID, PROBE_UID, WORK_UID
 from bedev.sandboxes.shell import OUTPUT_FOLDER
@@ -88,7 +89,9 @@ def container_spec(
 # Bash builtins only: the whole look costs about two milliseconds.
 _CANARIES = r"""
 while IFS=$':\t ' read -r name value; do
-    case $name in CapEff|CapPrm|CapInh|CapBnd|CapAmb|NoNewPrivs|Seccomp|Uid) printf '%s=%s\n' "$name" "${value%%[[:space:]]*}";; esac
+    case $name in
+        Cap*|NoNewPrivs|Seccomp|Uid) printf '%s=%s\n' "$name" "${value%%[[:space:]]*}" ;;
+    esac
 done </proc/self/status
 while read -r name _; do [[ $name == *:* ]] && printf 'interface=%s\n' "${name%%:*}"; done </proc/net/dev
 { read -r _; while read -r name _; do printf 'route=%s\n' "$name"; done; } </proc/net/route

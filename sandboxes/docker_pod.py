@@ -15,9 +15,10 @@ from typing import Any
 
 from bedev.sandboxes import docker_images, docker_trees, docker_volumes
 from bedev.sandboxes.docker_box import DockerBox
-from bedev.sandboxes.docker_containers import Container, VolumeMount, create_container
+from bedev.sandboxes.docker_containers import Container, create_container
 from bedev.sandboxes.docker_engine import EngineStatus, docker_engine_status, labels
 from bedev.sandboxes.docker_images import TREE
+from bedev.sandboxes.docker_isolation import VolumeMount
 from bedev.sandboxes.docker_parts import (
     APP,
     BASE_ENVIRONMENT,
@@ -371,11 +372,3 @@ class _Opening:
     def abandon(self) -> None:
         with contextlib.suppress(EnvironmentUnusable):
             remove_all(self._containers)
-
-
-def _protocol_check(sandbox: DockerSandbox) -> None:
-    """Never called: the type checker compares the classes here with the protocols."""
-    from bedev.sandboxes.sandbox import Sandbox
-
-    checked: Sandbox = sandbox
-    del checked

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO
 
 from bedev.sandboxes.docker_box import DockerBox
-from bedev.sandboxes.docker_containers import VolumeMount, create_container
+from bedev.sandboxes.docker_containers import create_container
+from bedev.sandboxes.docker_isolation import VolumeMount
 from bedev.sandboxes.docker_parts import APP, BASE_ENVIRONMENT, check_canaries, container_spec
 from bedev.sandboxes.docker_volumes import TREE_KIND, find_seal, new_volume, remove_volume, seal
 from bedev.sandboxes.errors import SandboxBroken, SetUpFailed, UsageError
@@ -110,7 +111,7 @@ def prepare_tree(
 
 
 def host_environment(access: HostAccess, progress: Progress) -> dict[str, str]:
-    """What the network set-up container sees of the host. Raises UsageError for a CA file that is not there."""
+    """What the network set-up container sees of the host. Raises UsageError for a missing CA file."""
     environment = {}
     for name in access.pass_env:
         if name in os.environ:

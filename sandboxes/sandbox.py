@@ -260,8 +260,11 @@ class PodSpec:
 class Pod(Protocol):
     """The containers of one run or measurement, sharing one loopback-only network namespace."""
 
-    app: Box
-    probe: Probe
+    @property
+    def app(self) -> Box: ...
+
+    @property
+    def probe(self) -> Probe: ...
 
     @property
     def db(self) -> Box:

@@ -111,7 +111,7 @@ class Shell:
             raise SandboxBroken(
                 "The image lacks bash, setsid, timeout or head.",
                 where=self._where,
-                next_step="Use an image that is based on Debian or Ubuntu, or add bash, coreutils and util-linux.",
+                next_step="Use an image based on Debian or Ubuntu, or add bash, coreutils and util-linux.",
             )
         self.session = int(answer[1])
 

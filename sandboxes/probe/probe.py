@@ -8,9 +8,11 @@ nothing of bedev: the image holds this file, Python and the database drivers.
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime
 import decimal
 import http.client
+import importlib
 import json
 import os
 import queue
@@ -69,9 +71,8 @@ class MySqlSession:
     """A connection to MySQL or MariaDB. Values arrive as the server wrote them, but for numbers."""
 
     def __init__(self, request: Request) -> None:
-        import pymysql
-        from pymysql.constants import FIELD_TYPE
-
+        pymysql = self.driver = importlib.import_module("pymysql")
+        FIELD_TYPE = importlib.import_module("pymysql.constants").FIELD_TYPE
         numbers = (
             FIELD_TYPE.TINY,
             FIELD_TYPE.SHORT,
@@ -98,11 +99,9 @@ class MySqlSession:
         self.connection = self._connect(request["database"] or None)
 
     def _connect(self, database: str | None) -> Any:
-        import pymysql
-
         try:
             # Multi-statements stay off: PyMySQL asks for them only by `client_flag`.
-            return pymysql.connect(database=database, autocommit=True, **self.settings)
+            return self.driver.connect(database=database, autocommit=True, **self.settings)
         except self.errors as error:
             raise self._refused(error) from None
 
@@ -142,10 +141,8 @@ class MySqlSession:
         except self.errors as error:
             raise self._refused(error) from None
         finally:
-            try:
+            with contextlib.suppress(self.errors):  # so ends the interrupted rest of a truncated result
                 cursor.close()
-            except self.errors:
-                pass  # the interrupted rest of a truncated result ends in an error
 
     def interrupt(self) -> None:
         """End the running statement at the server, from a second connection of the same user."""
@@ -177,8 +174,7 @@ class PostgresSession:
     """A connection to PostgreSQL."""
 
     def __init__(self, request: Request) -> None:
-        import psycopg
-
+        psycopg = importlib.import_module("psycopg")
         self.errors = psycopg.Error
         try:
             self.connection = psycopg.connect(
@@ -245,10 +241,8 @@ class SessionThread(threading.Thread):
             request = self.requests.get()
             if request["op"] == "close":
                 if self.session is not None:
-                    try:
+                    with contextlib.suppress(Exception):  # it is gone either way
                         self.session.close()
-                    except Exception:  # noqa: BLE001 - it is gone either way
-                        pass
                 self.probe.answer(request, {})
                 return
             self.probe.handle(request, self.connect if request["op"] == "connect" else self.query)
