@@ -1,0 +1,63 @@
+"""`same_answers`: what an outsider sees is equal on base and patch, on the data seen and on held-out data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from bedev.agent.gate.case import Case
+from bedev.agent.gate.proof import Check
+
+ORDER = 40
+
+
+def check(case: Case) -> Check:
+    sets = []
+    first = None
+    for data in case.data_sets:
+        differ = [a for a in data.asked if a.difference is not None]
+        sets.append(
+            {
+                "name": data.name,
+                "questions": len(data.asked),
+                "equal": len(data.asked) - len(differ),
+                "empty": sum(a.empty for a in data.asked),
+                "parameters": list(data.parameters),
+            }
+        )
+        if differ and first is None:
+            # the shortest counterexample is the one that is read
+            shortest = min(differ, key=lambda a: len(str(a.difference)))
+            assert shortest.difference is not None
+            first = {"data_set": data.name, "question": shortest.question.text, **asdict(shortest.difference)}
+    evidence: dict[str, object] = {"data_sets": sets}
+    if first is not None:
+        evidence["counterexample"] = first
+        where = first.get("where") or "the answer"
+        return Check(
+            "same_answers",
+            "failed",
+            f"{first['question']}: {where} differs on {first['data_set']} data",
+            evidence,
+        )
+    if case.missing or not case.data_sets:
+        why = "; ".join(case.missing) or "no scenario was found"
+        return Check(
+            "same_answers",
+            "unmeasured",
+            why,
+            evidence,
+            settle="give a scenario that base answers: --http, --scenario or --sql",
+        )
+    silent = [d.name for d in case.data_sets if not d.measured]
+    if silent:
+        return Check(
+            "same_answers",
+            "unmeasured",
+            f"base answers empty for every question on {' and '.join(silent)} data",
+            evidence,
+            settle="ask for something that exists in the grown data, or bring it with --data",
+        )
+    total = sum(len(d.asked) for d in case.data_sets)
+    return Check(
+        "same_answers", "passed", f"{total} answers equal on {len(case.data_sets)} data sets", evidence
+    )

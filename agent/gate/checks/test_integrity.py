@@ -1,0 +1,57 @@
+"""`test_integrity`: no test removed or weakened; test configuration is base's.
+
+What runs in the `tests` check are base's own test files; this check is about the branch itself, which
+would be merged. A test file may only gain lines; a moved file is matched by its content; new files are
+welcome.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from bedev.agent.gate.case import Case
+from bedev.agent.gate.proof import Check
+
+ORDER = 20
+
+
+def check(case: Case) -> Check:
+    recipe = case.brought.recipe
+    config = [c.path for c in case.changes if case.matches(c.path, recipe.test_config)]
+    if config:
+        return Check(
+            "test_integrity",
+            "failed",
+            f"the test configuration {config[0]} is changed",
+            {"configuration": config},
+        )
+    changed = [c for c in case.changes if case.matches(c.path, recipe.test_paths)]
+    if not changed:
+        return Check("test_integrity", "passed", "test files and configuration are base's", {"changed": []})
+    added = {case.patch_tree.read(c.path) for c in changed if c.kind == "added"}
+    weakened: list[str] = []
+    for change in changed:
+        before = case.base_tree.read(change.path)
+        if change.kind == "added" or before is None or before in added:
+            continue
+        after = b"" if change.kind == "deleted" else case.patch_tree.read(change.path) or b""
+        lost = _lost_lines(before, after)
+        if change.kind == "deleted":
+            weakened.append(f"{change.path} is deleted")
+        elif lost:
+            weakened.append(f"{change.path} loses {lost} line{'s' if lost != 1 else ''}")
+        elif b"markTestSkipped" in after and b"markTestSkipped" not in before:
+            weakened.append(f"{change.path} skips tests")
+    evidence = {"changed": [c.path for c in changed], "weakened": weakened}
+    if weakened:
+        return Check("test_integrity", "failed", weakened[0], evidence)
+    return Check(
+        "test_integrity", "passed", f"{len(changed)} test files gained lines, none lost any", evidence
+    )
+
+
+def _lost_lines(before: bytes, after: bytes) -> int:
+    """Lines of `before` that are no longer in `after`, blank ones aside."""
+    a = [line.strip() for line in before.decode("utf-8", "replace").splitlines()]
+    b = [line.strip() for line in after.decode("utf-8", "replace").splitlines()]
+    return sum(1 for line in difflib.ndiff(a, b) if line.startswith("- ") and line[2:].strip())
