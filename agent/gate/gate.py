@@ -1,0 +1,279 @@
+"""The gate: makes a proof of a patch, in fresh pods, from git objects alone.
+
+It knows no model and takes nothing from one. Base's own files decide how everything comes up.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+from bedev.agent.gate import measure
+from bedev.agent.gate.case import Case, MigrationRun, Watcher
+from bedev.agent.gate.claims import verdict
+from bedev.agent.gate.proof import Check, Proof
+from bedev.sandboxes.application import Application, DataFacts, Grow, make_data
+from bedev.sandboxes.errors import BedevError, SetUpFailed
+
+
+def checks() -> tuple[ModuleType, ...]:
+    """Every check: the files of agent/gate/checks, in their ORDER."""
+    import bedev.agent.gate.checks as package
+
+    modules = [
+        importlib.import_module(f"{package.__name__}.{m.name}")
+        for m in pkgutil.iter_modules(package.__path__)
+    ]
+    return tuple(sorted((m for m in modules if hasattr(m, "check")), key=lambda m: int(m.ORDER)))
+
+
+def judge(case: Case, grow: Grow, watcher: Watcher, environment: Mapping[str, Any]) -> Proof:
+    """Measure everything that the claim's checks need, run the checks, and say the verdict.
+
+    Raises SetUpFailed where *base* does not come up; a patch that does not is a failed check.
+    """
+    done: dict[str, Check] = {}
+    modules = {m.__name__.rsplit(".", 1)[1]: m for m in checks()}
+
+    def run(name: str) -> Check:
+        began = time.monotonic()
+        check: Check = modules[name].check(case)
+        case.seconds[f"check {name}"] = round(time.monotonic() - began, 2)
+        done[name] = check
+        watcher.check(check)
+        return check
+
+    run("scope")
+    run("test_integrity")
+    if any(c.status == "failed" for c in done.values()):
+        case.missing.append("not measured: the patch is refused before it runs")
+        return _proof(case, done, environment, None)
+    with _clock(case, "seen data"):
+        seen = make_data(case.brought, case.wish, grow, watcher.say)
+    broken = _on_data(case, seen, "seen", case.seed, watcher, run)
+    if not broken and not any(c.status == "failed" for c in done.values()) and case.scenario is not None:
+        if not case.missing:
+            _held_out(case, grow, watcher)
+    for name in modules:
+        if name not in done:
+            if name == "tests":
+                done[name] = Check("tests", "unmeasured", broken or "not run: an earlier check failed")
+                continue
+            run(name)
+    return _proof(case, done, environment, seen)
+
+
+def _on_data(case: Case, facts: DataFacts, name: str, seed: int, watcher: Watcher, run: Any) -> str:
+    """The seen data set: migrations, answers, work, time, plans, then tests. Returns why the patch did not
+    come up, or nothing."""
+    base, patch, broken = _open_sides(case, facts, watcher)
+    if patch is None:
+        case.missing.append(broken)
+        base.close()
+        return broken
+    case.sides = {"base": base, "patch": patch}
+    try:
+        if case.migrations:
+            with _clock(case, "migration"):
+                watcher.say("migration: up, down, up on grown data")
+                case.migration = up_down_up(case, patch)
+            if run("migration").status == "failed":
+                return "not measured: the migration failed"
+        if case.scenario is not None:
+            with _clock(case, "questions"):
+                result = measure.both(base, patch, case, facts, name, seed, watcher)
+            if result is not None:
+                case.data_sets.append(result)
+                with _clock(case, "plans"):
+                    for side, app in case.sides.items():
+                        _, statements, _ = app.capture(
+                            lambda a=app: measure.ask(a, case.scenario.questions[0], case.scenario)  # type: ignore[union-attr]
+                        )
+                        case.plans[side] = measure.explained(app, statements)
+                if all(a.difference is None for a in result.asked):
+                    with _clock(case, "timing"):
+                        watcher.say("time: interleaved pairs")
+                        case.timing = measure.timed(base, patch, case.scenario, result.asked)
+        watcher.say("tests on base and patch")
+        for app in case.sides.values():
+            app.stop_serving()
+        with _clock(case, "tests"):
+            run("tests")
+        return ""
+    finally:
+        _close(base, patch)
+        case.sides = {}
+
+
+def _held_out(case: Case, grow: Grow, watcher: Watcher) -> None:
+    """The same questions on data that nobody saw: another seed, made for this judgement, thrown away."""
+    seed = secrets.randbelow(2**31 - 2) + 1
+    watcher.say("held-out data: growing with a seed that nobody saw")
+    with _clock(case, "held-out data"):
+        facts = make_data(case.brought, replace(case.wish, seed=seed), grow, watcher.say)
+    try:
+        base, patch, broken = _open_sides(case, facts, watcher)
+        if patch is None:
+            case.missing.append(broken)
+            base.close()
+            return
+        try:
+            if case.migrations and not patch.migrate().ok:
+                case.missing.append("the migration failed on held-out data")
+                return
+            with _clock(case, "held-out questions"):
+                result = measure.both(base, patch, case, facts, "held-out", seed, watcher)
+            if result is not None:
+                case.data_sets.append(result)
+        finally:
+            _close(base, patch)
+    finally:
+        case.brought.sandbox.drop_template(facts.key)
+
+
+def _open_sides(
+    case: Case, facts: DataFacts, watcher: Watcher
+) -> tuple[Application, Application | None, str]:
+    files = case.scenario.files if case.scenario else {}
+
+    def side(edits: Mapping[str, bytes | None]) -> Application:
+        return Application.open(case.brought, facts.key, watcher.say, edits=edits, scenario_files=files)
+
+    watcher.say(f"{'fresh pods from base and patch'}")
+    with ThreadPoolExecutor(2) as pool:
+        base_side, patch_side = pool.submit(side, {}), pool.submit(side, case.edits)
+        errors = [f.exception() for f in (base_side, patch_side)]
+    if errors[0] is not None:
+        if errors[1] is None:
+            patch_side.result().close()
+        raise errors[0]
+    if isinstance(errors[1], SetUpFailed):
+        return base_side.result(), None, f"the patch does not come up: {errors[1].what}"
+    if errors[1] is not None:
+        base_side.result().close()
+        raise errors[1]
+    return base_side.result(), patch_side.result(), ""
+
+
+def _close(*sides: Application) -> None:
+    with ThreadPoolExecutor(len(sides)) as pool:
+        list(pool.map(lambda side: side.close(), sides))
+
+
+def up_down_up(case: Case, app: Application) -> MigrationRun:
+    """Run the patch's migrations up, down and up again; compare the schema after down with base's."""
+    files = tuple(p for p in case.migrations if case.patch_tree.read(p) is not None)
+    before = app.schema_dump()
+    database = app.database.database
+    known = {(i.table, i.name) for i in app.engine.index_sizes(app.admin, database)}
+    up = app.migrate()
+    if not up.ok:
+        return MigrationRun(files, up, None, None, False, "", ())
+    down = app.rollback(len(files))
+    after = app.schema_dump()
+    equal, difference = before == after, ""
+    if not equal:
+        old, new = before.splitlines(), after.splitlines()
+        difference = next((line.strip() for line in new if line not in old), "") or next(
+            (f"missing {line.strip()}" for line in old if line not in new), "order of definitions"
+        )
+    again = app.migrate() if down.ok else None
+    new_indexes = tuple(
+        i for i in app.engine.index_sizes(app.admin, database) if (i.table, i.name) not in known
+    )
+    return MigrationRun(files, up, down, again, equal, difference[:300], new_indexes)
+
+
+@contextmanager
+def _clock(case: Case, name: str) -> Iterator[None]:
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        case.seconds[name] = round(time.monotonic() - began, 2)
+
+
+def _proof(
+    case: Case, done: Mapping[str, Check], environment: Mapping[str, Any], facts: DataFacts | None
+) -> Proof:
+    from dataclasses import asdict
+
+    order = [m.__name__.rsplit(".", 1)[1] for m in checks()]
+    if facts is None:
+        for name in order:
+            if name not in done:
+                done = {
+                    **done,
+                    name: Check(name, "unmeasured", "not run: the patch is refused before it runs"),
+                }
+    made = tuple(done[name] for name in order if name in done)
+    said = verdict(case.claim, made)
+    recipe = asdict(case.brought.recipe)
+    recipe.pop("dotenv")  # may hold what the repository's example file holds; names are enough for a reader
+    recipe["dotenv"] = sorted(case.brought.recipe.dotenv)
+    return Proof(
+        base=case.base,
+        tree=case.tree,
+        claim=case.claim,
+        scenario=case.scenario.to_dict() if case.scenario else {},
+        recipe=recipe,
+        verdict=said,
+        checks=made,
+        realism=facts.realism if facts else "seeded",
+        environment={
+            **environment,
+            "server": facts.server if facts else "",
+            "rows": dict(facts.rows) if facts else {},
+            "app_image": case.brought.sandbox.image_digest(case.brought.app_image),
+            "db_image": case.brought.sandbox.image_digest(case.brought.db_image),
+            "seconds": dict(case.seconds),
+            "plans": {side: [_plan(p) for p in plans] for side, plans in case.plans.items()},
+        },
+        seed=case.seed,
+        headline=_headline(said, made),
+        notes=tuple(case.notes),
+    )
+
+
+def _plan(plan: Any) -> dict[str, Any]:
+    return {
+        "sql": plan.sql[:2000],
+        "findings": [{"id": f.id, "table": f.table, "words": f.words, "rows": f.rows} for f in plan.findings],
+        "steps": [
+            {k: v for k, v in {"table": n.table, "access": n.access, "index": n.index, "rows": n.actual_rows, "estimated": n.estimated_rows}.items() if v not in ("", None)}
+            for n in _nodes(plan.root)
+        ],
+    }  # fmt: skip
+
+
+def _nodes(node: Any) -> Iterator[Any]:
+    yield node
+    for child in node.children:
+        yield from _nodes(child)
+
+
+def _headline(said: str, made: tuple[Check, ...]) -> str:
+    """The verdict in a line: what decided, and what the clock could not tell."""
+    failed = [c for c in made if c.status == "failed"]
+    if said == "rejected":
+        return f"rejected: {failed[0].name}: {failed[0].summary}"
+    if said == "unproven":
+        open_ones = [c for c in made if c.status == "unmeasured"]
+        return f"unproven: {open_ones[0].name}: {open_ones[0].summary}" if open_ones else "unproven"
+    by_name = {c.name: c for c in made}
+    work = by_name["less_work"].summary
+    faster = by_name["faster"]
+    clock = "time not measured" if faster.status != "passed" else faster.summary
+    tests = " (no tests)" if by_name["tests"].status == "skipped" else ""
+    return f"verified: {work}; {clock}{tests}"
+
+
+__all__ = ["BedevError", "checks", "judge", "up_down_up"]

@@ -1,0 +1,233 @@
+"""Asking questions on both sides: answers, counters, wall time. All figures come from probe and server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from bedev.agent.gate.case import Asked, Case, DataSetResult, Timing, Watcher
+from bedev.agent.gate.checks.faster import pairs_for
+from bedev.sandboxes.application import Application, DataFacts
+from bedev.sandboxes.engines.engine import Counters, Statement, work
+from bedev.sandboxes.errors import BedevError, DatabaseError, SandboxBroken
+from bedev.sandboxes.sandbox import HttpRequest
+from bedev.tools.scenarios import compare
+from bedev.tools.scenarios.compare import Answer
+from bedev.tools.scenarios.parameters import (
+    Parameter,
+    absent_value,
+    count_query,
+    find_parameters,
+    substitute,
+    value_queries,
+)
+from bedev.tools.scenarios.scenario import Question, Scenario
+
+BASE_RUNS = 3
+"""Base is asked this often, in different seconds, to find what is volatile in its own answer."""
+VALUES = 4
+TIME_BOX_SECONDS = 240.0
+
+
+def ask(app: Application, question: Question, scenario: Scenario) -> tuple[Answer, float]:
+    """One answer and the wall seconds it took (probe's clock; the host's for a command)."""
+    if question.kind == "http":
+        headers = list(scenario.headers)
+        if not any(name.lower() == "accept" for name, _ in headers):
+            headers.append(("Accept", "application/json"))
+        body = question.body.encode()
+        if body and not any(name.lower() == "content-type" for name, _ in headers):
+            headers.append(("Content-Type", "application/json"))
+        response = app.request(HttpRequest(question.method, question.path, tuple(headers), body))
+        return compare.http_answer(response.status, response.headers, response.body), response.seconds
+    if question.kind == "command":
+        answers = "/tmp/bedev-answers"
+        app.pod.app.remove_file(answers)
+        environment = {**app.stack.command_environment(""), "BEDEV_ANSWERS": answers}
+        result = app.run(question.text, env=environment)
+        written = app.pod.app.read_file(answers)
+        output = written if written is not None else result.stdout.text.encode()
+        return compare.command_answer(result.exit_code, output), result.seconds
+    session = app.reader()
+    try:
+        rows = session.query(question.text, max_rows=100_000, timeout=300)
+    finally:
+        session.close()
+    return compare.sql_answer(rows.columns, rows.rows), rows.seconds
+
+
+def counted(app: Application, question: Question, scenario: Scenario) -> Counters:
+    """What the server counted for one question: the smaller of two runs (the first may warm something)."""
+    runs = []
+    for _ in range(2):
+        app.engine.settle(app.admin)
+        before = app.counters()
+        ask(app, question, scenario)
+        runs.append(app.counters().minus(before))
+    return min(runs, key=work)
+
+
+def prepare(app: Application, scenario: Scenario, trace: bool = False) -> None:
+    if any(q.kind == "http" for q in scenario.questions):
+        app.serve(scenario.as_user, trace)
+
+
+def writes(question: Question) -> bool:
+    """Whether asking it twice could change the second answer."""
+    return question.kind == "http" and question.method not in ("GET", "HEAD", "OPTIONS")
+
+
+def variants(
+    app: Application, scenario: Scenario, seed: int
+) -> tuple[tuple[Question, ...], tuple[Parameter, ...], list[str]]:
+    """The scenario's questions with values that this data set's own rows give, and one absent value.
+
+    A value that base binds to a column is a parameter of that column. Returns questions, parameters, and
+    words about each for people.
+    """
+    schema = app.engine.schema(app.admin, app.database.database)
+    questions: list[Question] = []
+    found: list[Parameter] = []
+    words: list[str] = []
+    for question in scenario.questions:
+        questions.append(question)
+        _, statements, _ = app.capture(lambda q=question: ask(app, q, scenario))
+        for parameter in find_parameters(question, statements, schema, app.engine.dialect):
+            found.append(parameter)
+            values = _values(app, parameter, seed)
+            table = schema.table(parameter.table)
+            column = table.column(parameter.column) if table else None
+            if column is not None:
+                absent = absent_value(parameter, column, seed)
+                if app.admin.query(count_query(parameter), (absent,)).scalar == 0:
+                    values.append(absent)
+            words.append(f"{parameter.name} is {parameter.table}.{parameter.column}: {len(values)} values")
+            questions.extend(substitute(question, parameter, v) for v in values)
+    unique = {(q.kind, q.text, q.body): q for q in questions}
+    return tuple(unique.values()), tuple(found), words
+
+
+def _values(app: Application, parameter: Parameter, seed: int) -> list[str]:
+    values: list[str] = []
+    for sql in value_queries(parameter, seed):
+        try:
+            rows = app.admin.query(sql, max_rows=VALUES)
+        except DatabaseError:
+            continue
+        for row in rows.rows:
+            if row[0] is not None and str(row[0]) not in values:
+                values.append(str(row[0]))
+    return values[: VALUES + 1]
+
+
+def both(
+    base: Application,
+    patch: Application,
+    case: Case,
+    facts: DataFacts,
+    name: str,
+    seed: int,
+    watcher: Watcher,
+) -> DataSetResult | None:
+    """Ask every question on both sides of one data set. Notes in `case.missing` what could not be asked."""
+    scenario = case.scenario
+    assert scenario is not None
+    with ThreadPoolExecutor(2) as pool:
+        for ready in [pool.submit(prepare, side, scenario) for side in (base, patch)]:
+            ready.result()
+    if any(writes(q) for q in scenario.questions):
+        case.missing.append("the scenario writes; this version measures reading requests only")
+        return None
+    for question in scenario.questions:
+        answer, _ = ask(base, question, scenario)
+        refused = compare.refusal(answer)
+        if refused:
+            case.missing.append(f"base answers {question.label} with {refused}")
+    if case.missing:
+        return None
+    questions, _, words = variants(base, scenario, seed)
+    deadline = time.monotonic() + TIME_BOX_SECONDS
+    asked: list[Asked] = []
+    for number, question in enumerate(questions):
+        if time.monotonic() > deadline and number >= len(scenario.questions):
+            case.notes.append(f"{len(questions) - number} further values on {name} data were left out (time)")
+            break
+        watcher.say(f"{name} data: {question.label}")
+        asked.append(_ask_both(base, patch, question, scenario))
+    return DataSetResult(name, facts, tuple(asked), tuple(words))
+
+
+def _ask_both(base: Application, patch: Application, question: Question, scenario: Scenario) -> Asked:
+    answers: list[Answer] = []
+    for _ in range(BASE_RUNS):
+        began = int(time.time())
+        answers.append(ask(base, question, scenario)[0])
+        if len(answers) == 1:
+            # the next run has to fall into another second, or a clock in the answer looks constant
+            time.sleep(max(0.0, began + 1.02 - time.time()))
+    try:
+        patched, _ = ask(patch, question, scenario)
+    except (DatabaseError, SandboxBroken) as error:
+        patched = compare.failed_answer(str(error))
+    mask = compare.volatile(answers)
+    ordered = question.kind != "sql" or "order by" in question.text.lower()
+    difference = compare.compare(answers[0], patched, mask, ordered=ordered)
+    with ThreadPoolExecutor(2) as pool:
+        base_counters = pool.submit(counted, base, question, scenario)
+        patch_counters = pool.submit(_counted_or_nothing, patch, question, scenario)
+        return Asked(
+            question,
+            tuple(answers),
+            patched,
+            difference,
+            bool(mask),
+            base_counters.result(),
+            patch_counters.result(),
+            compare.is_empty(answers[0]),
+        )
+
+
+def _counted_or_nothing(app: Application, question: Question, scenario: Scenario) -> Counters:
+    try:
+        return counted(app, question, scenario)
+    except BedevError:
+        # the patch does not answer: same_answers fails with the server's words
+        return Counters()
+
+
+def timed(base: Application, patch: Application, scenario: Scenario, asked: Sequence[Asked]) -> Timing | None:
+    """Interleaved pairs of the question that costs base most; their number is fixed beforehand."""
+    if not asked:
+        return None
+    question = max(asked, key=lambda a: a.base_work).question
+    times: dict[str, list[float]] = {"base": [], "patch": []}
+    try:
+        _, first = ask(base, question, scenario)
+        ask(patch, question, scenario)
+        for number in range(pairs_for(first)):
+            order = ("base", "patch") if number % 2 == 0 else ("patch", "base")
+            for side in order:
+                _, seconds = ask(base if side == "base" else patch, question, scenario)
+                times[side].append(max(seconds, 1e-6))
+    except BedevError:
+        return None
+    return Timing(question, tuple(times["base"]), tuple(times["patch"]))
+
+
+def explained(app: Application, statements: Sequence[Statement], limit: int = 3) -> tuple:  # type: ignore[type-arg]
+    """Plans of the distinct SELECTs among `statements`, most frequent first."""
+    from bedev.tools.database.workload import fingerprint
+
+    by_shape: dict[str, list[str]] = {}
+    for statement in statements:
+        if statement.sql.lstrip("( ").lower().startswith(("select", "with")):
+            by_shape.setdefault(fingerprint(statement.sql, app.engine.dialect), []).append(statement.sql)
+    plans = []
+    for sqls in sorted(by_shape.values(), key=len, reverse=True)[: limit * 3]:
+        try:
+            plans.append(app.engine.explain(app.admin, sqls[0]))
+        except DatabaseError:
+            continue
+    plans.sort(key=lambda p: -sum(f.rows for f in p.findings))
+    return tuple(plans[:limit])
