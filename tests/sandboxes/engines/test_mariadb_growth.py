@@ -433,12 +433,14 @@ def test_tables_that_refer_to_each_other_are_filled(server: Server) -> None:
 ODD = """
 CREATE TABLE teams (id CHAR(36) PRIMARY KEY, name VARCHAR(30) NOT NULL);
 CREATE TABLE members (id INT PRIMARY KEY AUTO_INCREMENT, team_id CHAR(36) NOT NULL, position INT NOT NULL,
-  boss_id INT NOT NULL, UNIQUE (team_id, position), FOREIGN KEY (team_id) REFERENCES teams (id),
+  boss_id INT NOT NULL,
+  UNIQUE (team_id, position), FOREIGN KEY (team_id) REFERENCES teams (id),
   FOREIGN KEY (boss_id) REFERENCES members (id));
 CREATE TABLE texts (locale VARCHAR(5) NOT NULL, name VARCHAR(80) NOT NULL, words TEXT NULL,
   PRIMARY KEY (locale, name));
 CREATE TABLE pictures (id INT PRIMARY KEY AUTO_INCREMENT, owner_type VARCHAR(40) NOT NULL,
-  owner_id INT NOT NULL, team_id CHAR(36) NULL, `select` VARCHAR(9) NULL, `a``b 'c` INT NULL, KEY (owner_type, owner_id));
+  owner_id INT NOT NULL, team_id CHAR(36) NULL, `select` VARCHAR(9) NULL, `a``b 'c` INT NULL,
+  KEY (owner_type, owner_id));
 CREATE TABLE badges (member_id INT NULL UNIQUE, code VARCHAR(5) NOT NULL UNIQUE, `i` INT,
   FOREIGN KEY (member_id) REFERENCES members (id) ON DELETE SET NULL);
 CREATE TABLE pairs (a INT NOT NULL, b INT NOT NULL, c ENUM('x','y') NOT NULL, PRIMARY KEY (a, b, c),
@@ -459,7 +461,8 @@ def test_odd_tables_grow_with_all_keys_intact(server: Server, seeded: bool, both
             " (5, '9c5b94b1-35ad-49bb-b118-8e8fc24abf80', 2, 1),"
             " (9, '7c5b94b1-35ad-49bb-b118-8e8fc24abf80', 1, 5)",
             "SET foreign_key_checks = 1",
-            "INSERT INTO texts VALUES ('en', 'hello', 'Hello'), ('de', 'hello', 'Hallo'), ('de', 'bye', NULL)",
+            "INSERT INTO texts VALUES ('en', 'hello', 'Hello'), ('de', 'hello', 'Hallo'),"
+            " ('de', 'bye', NULL)",
             "INSERT INTO pictures VALUES (1, 'Team', 7, NULL, 'x', 3), (2, 'User', 9, NULL, NULL, 4)",
             "INSERT INTO badges VALUES (5, 'AAAAA', 1), (NULL, '00000', 2)",
             "INSERT INTO pairs VALUES (1, 1, 'x'), (1, 5, 'y')",
