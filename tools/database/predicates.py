@@ -1,0 +1,271 @@
+"""What a statement asks of each table: equalities, ranges, order, groups; and what no index can serve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bedev.sandboxes.engines.engine import Schema, Table
+from bedev.tools.database.references import Reference, References, parse
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A condition that no plain index can serve, as it stands in the statement, and why."""
+
+    table: str
+    condition: str
+    reason: str
+
+    @property
+    def words(self) -> str:
+        return f"unusable: {self.condition} ({self.reason})"
+
+
+@dataclass
+class Demand:
+    """What one block (SELECT, UPDATE, DELETE) of a statement asks of one table; column names in the order
+    of the statement. `order` and `group` are empty where other tables take part in them or the directions
+    differ; `needed` are all columns that the block reads, None for `*`."""
+
+    table: Table
+    equal: list[str] = field(default_factory=list)
+    null: list[str] = field(default_factory=list)
+    listed: list[str] = field(default_factory=list)
+    ranges: list[str] = field(default_factory=list)
+    joined: list[str] = field(default_factory=list)
+    either: list[str] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)
+    group: list[str] = field(default_factory=list)
+    limited: bool = False
+    descending: bool = False
+    needed: list[str] | None = None
+
+
+def demands(sql: str, schema: Schema, dialect: str) -> tuple[tuple[Demand, ...], tuple[Unusable, ...]] | None:
+    """What `sql` asks, None where it cannot be parsed. Tables that the schema does not have are left out."""
+    tree = parse(sql, dialect)
+    if tree is None:
+        return None
+    references = References(tree, schema)
+    reader = _Reader(references, dialect)
+    found: list[Demand] = []
+    for block in references.blocks:
+        found.extend(reader.block(block))
+    return tuple(found), tuple(dict.fromkeys(reader.unusable))
+
+
+def _append(names: list[str], name: str) -> None:
+    if name not in names:
+        names.append(name)
+
+
+class _Reader:
+    def __init__(self, references: References, dialect: str) -> None:
+        self._references = references
+        self._dialect = dialect
+        self.unusable: list[Unusable] = []
+
+    def block(self, block: exp.Expr) -> Iterator[Demand]:
+        from sqlglot import exp
+
+        by_source = {
+            source: Demand(table)
+            for source, table in self._references.sources(block).items()
+            if table is not None
+        }
+        if not by_source:
+            return
+        where = block.args.get("where")
+        conditions = [where.this] if where is not None else []
+        for join in block.find_all(exp.Join):
+            on = join.args.get("on")
+            if on is not None and self._references.block_of(join) is block:
+                conditions.append(on)
+        for condition in conditions:
+            for conjunct in self._conjuncts(condition):
+                self._conjunct(conjunct, block, by_source)
+        for join in block.find_all(exp.Join):
+            for name in join.args.get("using") or ():
+                for demand in by_source.values():
+                    column = demand.table.column(name.name)
+                    if column is not None:
+                        _append(demand.joined, column.name)
+        self._order_and_group(block, by_source)
+        self._needed(block, by_source)
+        yield from by_source.values()
+
+    def _conjuncts(self, condition: exp.Expr) -> Iterator[exp.Expr]:
+        from sqlglot import exp
+
+        condition = condition.unnest()
+        if isinstance(condition, exp.And):
+            for part in condition.flatten():
+                yield from self._conjuncts(part)
+        else:
+            yield condition
+
+    def _conjunct(self, node: exp.Expr, block: exp.Expr, by_source: dict[str, Demand]) -> None:
+        from sqlglot import exp
+
+        if isinstance(node, (exp.EQ, exp.NullSafeEQ)):
+            self._comparison(node, block, by_source, "equal")
+        elif isinstance(node, (exp.GT, exp.GTE, exp.LT, exp.LTE)):
+            self._comparison(node, block, by_source, "ranges")
+        elif isinstance(node, exp.Between):
+            self._note(node.this, node, block, by_source, "ranges")
+        elif isinstance(node, exp.Is) and isinstance(node.expression, exp.Null):
+            self._note(node.this, node, block, by_source, "null")
+        elif isinstance(node, exp.In):
+            one = len(node.expressions) == 1 and not node.args.get("query")
+            self._note(node.this, node, block, by_source, "equal" if one else "listed")
+        elif isinstance(node, (exp.Like, exp.ILike)):
+            self._like(node, block, by_source)
+        elif isinstance(node, exp.Or):
+            self._either(node, block, by_source)
+
+    def _comparison(self, node: exp.Expr, block: exp.Expr, by_source: dict[str, Demand], kind: str) -> None:
+        from sqlglot import exp
+
+        left, right = node.this.unnest(), node.expression.unnest()
+        own_left = self._own(left, block)
+        own_right = self._own(right, block)
+        if own_left and own_right:
+            if kind == "equal" and isinstance(left, exp.Column) and isinstance(right, exp.Column):
+                one, other = own_left[0], own_right[0]
+                if one.source != other.source:
+                    _append(by_source[one.source].joined, one.column.name)
+                    _append(by_source[other.source].joined, other.column.name)
+            return
+        if own_left:
+            self._note(left, node, block, by_source, kind)
+        elif own_right:
+            self._note(right, node, block, by_source, kind)
+
+    def _own(self, node: exp.Expr, block: exp.Expr) -> list[Reference]:
+        """The columns of this block's tables below `node`, those of sub-queries left out."""
+        from sqlglot import exp
+
+        found = []
+        for column in node.find_all(exp.Column):
+            if self._references.block_of(column) is block:
+                reference = self._references.resolve_in(column, block)
+                if reference is not None:
+                    found.append(reference)
+        return found
+
+    def _note(
+        self, side: exp.Expr, node: exp.Expr, block: exp.Expr, by_source: dict[str, Demand], kind: str
+    ) -> None:
+        from sqlglot import exp
+
+        side = side.unnest()
+        own = self._own(side, block)
+        if not own:
+            return
+        if not isinstance(side, exp.Column):
+            text = side.sql(dialect=self._dialect).lower()
+            self.unusable.append(
+                Unusable(own[0].table.name, _short(text), "the column stands inside an expression")
+            )
+            return
+        _append(getattr(by_source[own[0].source], kind), own[0].column.name)
+
+    def _like(self, node: exp.Expr, block: exp.Expr, by_source: dict[str, Demand]) -> None:
+        from sqlglot import exp
+
+        pattern = node.expression.unnest()
+        text = pattern.this if isinstance(pattern, exp.Literal) else ""
+        own = self._own(node.this, block)
+        if text.startswith(("%", "_")) and own:
+            condition = f"{node.this.sql(dialect=self._dialect)} like {text!r}"
+            self.unusable.append(
+                Unusable(own[0].table.name, _short(condition), "the pattern begins with a wildcard")
+            )
+        elif text:
+            wild = any(c in text for c in "%_")
+            self._note(node.this, node, block, by_source, "ranges" if wild else "equal")
+
+    def _either(self, node: exp.Expr, block: exp.Expr, by_source: dict[str, Demand]) -> None:
+        """OR helps where every branch has an index of its own, or all compare one column."""
+        from sqlglot import exp
+
+        columns: list[Reference] = []
+        for branch in node.flatten():
+            branch = branch.unnest()
+            sides = [branch.this, branch.args.get("expression")] if isinstance(branch, exp.Binary) else []
+            if isinstance(branch, exp.In):
+                sides = [branch.this]
+            own = [
+                r
+                for side in sides
+                if isinstance(side, exp.Column)
+                for r in self._own(side, block)
+                if not isinstance(branch, (exp.NEQ, exp.Like, exp.Is))
+            ]
+            if len(own) != 1:
+                return
+            columns.append(own[0])
+        names = {(r.source, r.column.name) for r in columns}
+        for reference in columns:
+            demand = by_source[reference.source]
+            _append(demand.listed if len(names) == 1 else demand.either, reference.column.name)
+
+    def _order_and_group(self, block: exp.Expr, by_source: dict[str, Demand]) -> None:
+        from sqlglot import exp
+
+        order = block.args.get("order")
+        group = block.args.get("group")
+        limited = block.args.get("limit") is not None
+        for demand in by_source.values():
+            demand.limited = limited
+        if order is not None:
+            parts = [o for o in order.expressions if isinstance(o, exp.Ordered)]
+            own = self._plain([o.this for o in parts], block)
+            directions = {bool(o.args.get("desc")) for o in parts}
+            if own and len(directions) == 1:
+                demand = by_source[own[0].source]
+                demand.order = list(dict.fromkeys(r.column.name for r in own))
+                demand.descending = directions == {True}
+        if group is not None:
+            own = self._plain(list(group.expressions), block)
+            if own:
+                by_source[own[0].source].group = list(dict.fromkeys(r.column.name for r in own))
+
+    def _plain(self, nodes: list[exp.Expr], block: exp.Expr) -> list[Reference]:
+        """The columns if all of `nodes` are plain columns of one table, else nothing."""
+        from sqlglot import exp
+
+        found: list[Reference] = []
+        for node in nodes:
+            reference = self._references.resolve_in(node, block) if isinstance(node, exp.Column) else None
+            if reference is None:
+                return []
+            found.append(reference)
+        return found if len({r.source for r in found}) == 1 else []
+
+    def _needed(self, block: exp.Expr, by_source: dict[str, Demand]) -> None:
+        from sqlglot import exp
+
+        if not isinstance(block, exp.Select):
+            return
+        if any(
+            isinstance(e, exp.Star) or (isinstance(e, exp.Column) and e.is_star) for e in block.expressions
+        ):
+            return
+        for demand in by_source.values():
+            demand.needed = []
+        for column in block.find_all(exp.Column):
+            reference = self._references.resolve(column)
+            if reference is not None and reference.source in by_source:
+                needed = by_source[reference.source].needed
+                if needed is not None:
+                    _append(needed, reference.column.name)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else text[:77] + "..."
