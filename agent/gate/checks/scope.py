@@ -32,10 +32,7 @@ def check(case: Case) -> Check:
         return Check("scope", "failed", "the patch changes nothing", evidence)
     patterns = (*REFUSED, *case.brought.recipe.generated)
     refused = [c.path for c in case.changes if case.matches(c.path, patterns) and c.path not in case.allow]
-    modes = [
-        c.path for c in case.changes if c.kind != "deleted" and str(c.new_mode) not in ("100644", "100755", "0o100644")
-        and c.new_mode not in (0o100644, 0o100755)
-    ]  # fmt: skip
+    modes = [c.path for c in case.changes if c.kind != "deleted" and c.new_mode not in ("100644", "100755")]
     evidence["refused"] = refused + modes
     if refused:
         return Check(
