@@ -1,0 +1,169 @@
+"""Finding the scenario where the task names none: candidates are run under capture on grown data.
+
+Read-only requests first, inside a time box. What was tried and why one was chosen is part of the answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bedev.sandboxes.application import Application
+from bedev.sandboxes.engines.engine import work
+from bedev.sandboxes.errors import BedevError, DatabaseError
+from bedev.sandboxes.recipe import TreeReader
+from bedev.sandboxes.sandbox import HttpRequest
+from bedev.tools.scenarios import compare
+from bedev.tools.scenarios.find import CandidateScenario, candidates, fill
+from bedev.tools.scenarios.scenario import Question, Scenario
+
+SLOW_SECONDS = 0.2
+SLOW_WORK = 20_000
+TIME_BOX_SECONDS = 60.0
+FITS = 0.6
+"""A candidate fits the task when its score is at least this share of the best one's."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One candidate as it was measured; `refused` says why it cannot be the scenario."""
+
+    question: Question
+    score: float
+    why: str
+    seconds: float
+    work: int
+    statements: int
+    refused: str = ""
+
+    @property
+    def slow(self) -> bool:
+        return not self.refused and (self.seconds >= SLOW_SECONDS or self.work >= SLOW_WORK)
+
+
+@dataclass(frozen=True)
+class Search:
+    """`chosen` is None where nothing slow was found."""
+
+    tried: tuple[Tried, ...]
+    chosen: Scenario | None
+    why: str
+
+
+SOURCE_SUFFIXES = (".php", ".py", ".js", ".ts", ".java", ".kt", ".rb", ".go")
+MOST_SOURCE_BYTES = 8 << 20
+
+
+def sources(tree: TreeReader, generated: Callable[[str], bool]) -> Mapping[str, str]:
+    """The repository's own source files as text, up to 8 MiB in all."""
+    texts: dict[str, str] = {}
+    left = MOST_SOURCE_BYTES
+    for path in tree.paths():
+        if path.endswith(SOURCE_SUFFIXES) and not generated(path):
+            content = tree.read(path) or b""
+            left -= len(content)
+            if left < 0:
+                break
+            texts[path] = content.decode("utf-8", "replace")
+    return texts
+
+
+def search(
+    app: Application,
+    task: str,
+    texts: Mapping[str, str],
+    as_user: str,
+    headers: tuple[tuple[str, str], ...],
+    say: Callable[[str], None],
+    time_box: float = TIME_BOX_SECONDS,
+) -> Search:
+    """Run the candidates for `task` on the grown data of `app`; the slowest that fits is the scenario."""
+    routes = app.stack.routes(app.pod.app)
+    commands = app.stack.commands(app.pod.app)
+    schema = app.engine.schema(app.admin, app.database.database)
+    found = candidates(task, routes, commands, texts, schema)
+    app.serve(as_user)
+    deadline = time.monotonic() + time_box
+    tried: list[Tried] = []
+    for candidate in found:
+        if candidate.question.kind != "http" or candidate.question.method not in ("GET", "HEAD"):
+            continue
+        if time.monotonic() > deadline:
+            break
+        question = _filled(app, candidate)
+        if question is None:
+            continue
+        say(question.label)
+        tried.append(_try(app, candidate, question, headers))
+    best = max((t.score for t in tried), default=0.0)
+    fitting = [t for t in tried if t.slow and t.score >= FITS * best]
+    if not fitting:
+        refused = next((t.refused for t in tried if t.refused), "")
+        why = "nothing slow fits the task" if tried else "no request of this application fits the task"
+        return Search(
+            tuple(tried),
+            None,
+            f"{why}{'; ' + refused if refused and not any(not t.refused for t in tried) else ''}",
+        )
+    chosen = max(fitting, key=lambda t: (t.seconds, t.work))
+    why = f"the slowest of {len(tried)} that were tried and fit the task: {chosen.seconds * 1000:.0f} ms, {chosen.why}"
+    return Search(tuple(tried), Scenario((chosen.question,), as_user, headers, brought_by="bedev"), why)
+
+
+def _filled(app: Application, candidate: CandidateScenario) -> Question | None:
+    """The candidate with values that exist in the grown rows; None where there is none."""
+    values: dict[str, str] = {}
+    for name, table, column in candidate.parameters:
+        value = _value(app, table, column)
+        if value is None:
+            return None
+        values[name] = value
+    return fill(candidate, values)
+
+
+def _value(app: Application, table: str, column: str) -> str | None:
+    """An existing value: of a column with few values the most frequent, else one from the middle."""
+    from sqlglot import exp
+
+    def quote(name: str) -> str:
+        return str(exp.to_identifier(name, quoted=True).sql(dialect=app.engine.dialect))
+
+    t, c = quote(table), quote(column)
+    try:
+        rows = app.admin.query(
+            f"SELECT {c} FROM (SELECT {c} FROM {t} WHERE {c} IS NOT NULL LIMIT 20000) s"
+            f" GROUP BY {c} ORDER BY COUNT(*) DESC, {c} LIMIT 50"
+        ).rows
+    except DatabaseError:
+        return None
+    if not rows:
+        return None
+    row = rows[0] if len(rows) < 50 else rows[25]
+    return str(row[0])
+
+
+def _try(
+    app: Application, candidate: CandidateScenario, question: Question, headers: tuple[tuple[str, str], ...]
+) -> Tried:
+    sent = (
+        headers
+        if any(n.lower() == "accept" for n, _ in headers)
+        else (*headers, ("Accept", "application/json"))
+    )
+    request = HttpRequest(question.method, question.path, sent)
+    try:
+        app.request(request)
+        app.engine.settle(app.admin)
+        before = app.counters()
+        response = app.request(request)
+        used = app.counters().minus(before)
+    except BedevError as error:
+        return Tried(question, candidate.score, candidate.why, 0.0, 0, 0, error.what)
+    answer = compare.http_answer(response.status, response.headers, response.body)
+    refused = compare.refusal(answer) or ""
+    if not refused and response.status >= 400:
+        refused = f"it answers {response.status}"
+    return Tried(
+        question, candidate.score, candidate.why, response.seconds, work(used), used.statements or 0, refused
+    )
