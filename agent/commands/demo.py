@@ -1,0 +1,127 @@
+"""`bedev demo`: the example application, from a sentence to a proven branch, in a repository made for it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from bedev.agent.commands import options, output
+
+EXAMPLE = "laravel-slow-users"
+TASK = "slow users query"
+
+
+def demo(
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--folder", help="Make the repository here (default: a new temporary folder).", metavar="DIR"
+        ),
+    ] = None,
+    max_minutes: options.Minutes = None,
+    allow_image: options.AllowImage = None,
+) -> int:
+    """Fix a slow query in a real Laravel application, then verify the branch. Needs no key."""
+    from bedev.agent.commands.fix import print_result
+    from bedev.agent.requests import FixRequest, VerifyRequest
+    from bedev.agent.run import fix, verify
+    from bedev.agent.screen import make_screen
+    from bedev.agent.settings import load
+
+    repository = make_repository(example_folder(), folder)
+    output.say(f"The example is a git repository of its own now: {repository}")
+    # The user agrees to the example's own image by running the demo: bedev wrote it.
+    settings = load({"max_minutes": max_minutes, "allow_images": (*(allow_image or ()), *example_images())})
+    screen = make_screen()
+    output.say(f'$ bedev fix "{TASK}" --repo {repository}')
+    result = fix(
+        FixRequest(
+            TASK,
+            repository,
+            model=settings.model,
+            sandbox=settings.sandbox,
+            max_minutes=settings.max_minutes,
+            allow_images=settings.allow_images,
+            settings=settings,
+        ),
+        screen,
+    )
+    print_result(result, repository)
+    if result.exit_code or not result.branch:
+        return result.exit_code or 1
+    output.say(f"$ bedev verify {result.branch} --repo {repository}")
+    judged = verify(
+        VerifyRequest(
+            repository,
+            ref=result.branch,
+            sandbox=settings.sandbox,
+            max_minutes=settings.max_minutes,
+            allow_images=settings.allow_images,
+            settings=settings,
+        ),
+        screen,
+    )
+    from bedev.agent.report.encode import one_line
+
+    output.line(f"verify   {judged.proof.verdict}: {one_line(judged.proof.headline)}")
+    output.line(f"look     git -C {repository} diff {result.base[:12]} {result.branch}")
+    return judged.exit_code
+
+
+def example_folder() -> Path:
+    """The example beside the package (a checkout) or within it (a wheel). Raises UsageError."""
+    from bedev.sandboxes.errors import UsageError
+
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package.parent / "examples" / EXAMPLE, package / "examples" / EXAMPLE):
+        if (folder / "artisan").is_file():
+            return folder
+    raise UsageError(
+        "The example application is not in this installation.",
+        where=str(package / "examples" / EXAMPLE),
+        next_step="Run it from a checkout of bedev (pip install -e .), where examples/ lies beside agent/.",
+    )
+
+
+def example_images() -> tuple[str, ...]:
+    """Images that the example's bedev.toml names."""
+    from bedev.agent.settings import RepositorySettings
+
+    return RepositorySettings.parse((example_folder() / "bedev.toml").read_bytes()).images
+
+
+def make_repository(example: Path, folder: Path | None = None) -> Path:
+    """A git repository with one commit that holds the example. Raises UsageError for a folder in use."""
+    from bedev.agent.git import command
+    from bedev.sandboxes.errors import UsageError
+
+    if folder is None:
+        target = Path(tempfile.mkdtemp(prefix="bedev-demo-")) / EXAMPLE
+    else:
+        target = folder.absolute()
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise UsageError(
+                f"{folder} is not empty.",
+                where="--folder",
+                next_step="Name a folder that does not exist yet.",
+            )
+    shutil.copytree(example, target, dirs_exist_ok=True, symlinks=True)
+    git = target / ".git"
+    author: dict[str, str | None] = {
+        "GIT_AUTHOR_NAME": "bedev demo",
+        "GIT_AUTHOR_EMAIL": "demo@bedev.invalid",
+        "GIT_COMMITTER_NAME": "bedev demo",
+        "GIT_COMMITTER_EMAIL": "demo@bedev.invalid",
+    }
+    command.run(["init", "--quiet", "--template=", "--initial-branch=main", str(target)], git_dir=None)
+    command.run(["add", "--all", "."], git_dir=git, work_tree=target)
+    command.run(
+        ["commit", "--quiet", "--no-verify", "-m", "A small shop, slow at looking customers up"],
+        git_dir=git,
+        work_tree=target,
+        env=author,
+    )
+    return target

@@ -1,0 +1,115 @@
+"""`bedev fix TASK`: a whole run, from a sentence to a proven branch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from bedev.agent.commands import options, output
+from bedev.agent.requests import FixRequest, RunResult
+
+
+def fix(
+    task: Annotated[str, typer.Argument(help="What is wrong, in your words.", metavar="TASK")],
+    repo: options.Repo = Path("."),
+    path: options.Sub = "",
+    base: options.Base = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Who proposes: advisor (needs no key).", metavar="NAME"),
+    ] = None,
+    http: options.Http = None,
+    scenario: options.Commands = None,
+    sql: options.Sql = None,
+    as_user: options.AsUser = "",
+    header: options.Headers = None,
+    with_: options.With = None,
+    data: options.Data = "",
+    rows: options.Rows = None,
+    dump: options.Dump = None,
+    engine: options.Engine = None,
+    sandbox: options.Sandbox = None,
+    allow_image: options.AllowImage = None,
+    max_minutes: options.Minutes = None,
+    seed: options.Seed = None,
+    out: options.Out = None,
+    json: options.Json = False,
+) -> int:
+    """Find what is slow, fix it, and prove it: ends with a branch bedev/... that anybody can verify.
+
+    Your checkout is never touched. Without a scenario bedev looks for one and says what it tried.
+    """
+    from bedev.agent.settings import load, parse_out
+    from bedev.sandboxes.errors import UsageError
+    from bedev.tools.scenarios import scenario as scenarios
+
+    if not task.strip():
+        raise UsageError("The task is empty.", where="TASK", next_step='bedev fix "slow users query"')
+    settings = load(
+        {
+            "model": model,
+            "engine": engine,
+            "sandbox": sandbox,
+            "max_minutes": max_minutes,
+            "allow_images": tuple(allow_image or ()),
+            "rows": options.rows(rows),
+        }
+    )
+    if dump is not None:
+        options.check_file(dump, "--dump")
+    files = options.scenario_files(with_)
+    request = FixRequest(
+        task=task,
+        repo=repo,
+        path=path,
+        base=base,
+        scenario=scenarios.from_flags(
+            http or (), scenario or (), sql or (), as_user, header or (), files, data
+        ),
+        model=settings.model,
+        engine=settings.engine,
+        sandbox=settings.sandbox,
+        rows=settings.rows,
+        dump=dump,
+        max_minutes=settings.max_minutes,
+        allow_images=settings.allow_images,
+        as_user=scenarios.as_user_value(as_user),
+        headers=tuple(scenarios.header_value(h) for h in header or ()),
+        scenario_files=files,
+        data=data,
+        seed=seed,
+        out=parse_out(out or ()),
+        settings=settings,
+    )
+    from bedev.agent.run import fix as run_fix
+    from bedev.agent.screen import make_screen
+
+    result = run_fix(request, make_screen())
+    if json:
+        output.print_json(result.to_dict())
+    else:
+        print_result(result, repo)
+    return result.exit_code
+
+
+def print_result(result: RunResult, repo: Path) -> None:
+    """How a run ended, for a person, on stdout."""
+    from bedev.agent.report.encode import for_terminal, one_line
+    from bedev.agent.report.terminal import print_proof
+
+    if result.proof is not None:
+        print_proof(result.proof, sys.stdout)
+        output.line()
+    if result.message:
+        output.line(for_terminal(result.message))
+    output.line(f"outcome  {result.outcome}   run {one_line(result.run)}")
+    if result.branch:
+        at = "" if str(repo) == "." else f"git -C {one_line(repo)} "
+        output.line(f"branch   {one_line(result.branch)}")
+        output.line(f"look     {at or 'git '}diff {result.base[:12]} {one_line(result.branch)}")
+        where = "" if str(repo) == "." else f" --repo {one_line(repo)}"
+        output.line(f"verify   bedev verify {one_line(result.branch)}{where}")
+    if result.report:
+        output.line(f"report   {one_line(result.report)}")

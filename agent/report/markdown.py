@@ -1,0 +1,183 @@
+"""A proof for a pull request: at most 40 lines, so that a reviewer reads it.
+
+Numbers come from the proof alone. What a model or the advisor wrote (risk, rollout, rollback) stands in
+a block that says so. Every text from outside is set as code or escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bedev.agent.gate.proof import Check, Proof
+from bedev.agent.report import evidence as read
+from bedev.agent.report.encode import fence, for_markdown_code, for_markdown_text
+from bedev.agent.report.terminal import REALISM
+
+MOST_LINES = 40
+NOTES_REFSPEC = "refs/notes/bedev:refs/notes/bedev"
+_MARKS = {"passed": "✅", "failed": "❌", "unmeasured": "❔", "skipped": "➖"}
+_TITLES = {"verified": "Verified", "rejected": "Rejected", "unproven": "Unproven"}
+
+
+def pull_request(
+    proof: Proof,
+    *,
+    branch: str,
+    task: str = "",
+    change: Sequence[str] = (),
+    plans: Mapping[str, str] | None = None,
+    call_sites: Sequence[str] = (),
+    reasoning: str = "",
+    risk: str = "",
+    rollout: str = "",
+    rollback: str = "",
+    author: str = "",
+) -> str:
+    """The report of a patch as Markdown.
+
+    `change` says what was changed, in at most three lines; without it the changed files are listed.
+    `plans` are the one-line plans under `base` and `patch`. `call_sites` are `file:line` of the slow
+    query. `author` is who wrote reasoning, risk, rollout and rollback (`advisor`, a model's name).
+    """
+    title = _TITLES.get(str(proof.verdict), "Unproven")
+    lines = [
+        f"## {title}: {for_markdown_text(proof.headline or task or proof.claim, 160)}",
+        "",
+        _asked(proof, task),
+        *_slow(proof),
+    ]
+    if call_sites:
+        more = f" and {len(call_sites) - 2} more" if len(call_sites) > 2 else ""
+        lines.append(f"**Called from**: {', '.join(for_markdown_code(c) for c in call_sites[:2])}{more}")
+    lines += ["", *_change(proof, change), "", *_numbers(proof, plans or {}), "", *_checks(proof)]
+    lines += ["", *_words(reasoning, risk, rollout, rollback, author)]
+    lines += [_footing(proof), "", "Run the proof again:", *_again(branch)]
+    text = "\n".join(_single_blanks(lines))
+    return text.rstrip("\n") + "\n"
+
+
+def _asked(proof: Proof, task: str) -> str:
+    asked = read.questions(proof)
+    shown = ", ".join(for_markdown_code(q, 120) for q in asked[:2]) or "no scenario"
+    more = f" and {len(asked) - 2} more" if len(asked) > 2 else ""
+    chooser = read.scenario_chooser(proof)
+    said = f" ({for_markdown_text(chooser, 80)})" if chooser else ""
+    user = f" as {for_markdown_code(proof.scenario['as'], 80)}" if proof.scenario.get("as") else ""
+    given = f"; task: {for_markdown_code(task, 120)}" if task else ""
+    return f"**Asked**: {shown}{more}{user}{said}{given}"
+
+
+def _slow(proof: Proof) -> list[str]:
+    data_set = read.largest_data_set(proof)
+    base = read.number(data_set.get("base_work")) if data_set else None
+    timing = read.time_comparison(proof)
+    facts = []
+    if base is not None:
+        facts.append(f"{read.count(base)} units of database work")
+    if timing is not None:
+        facts.append(f"{timing.base} a warm request")
+    name = (
+        f", on the data set {for_markdown_code(data_set['name'], 40)}"
+        if data_set and data_set.get("name")
+        else ""
+    )
+    return [f"**Slow on base**: {' and '.join(facts)}{name}"] if facts else []
+
+
+def _change(proof: Proof, change: Sequence[str]) -> list[str]:
+    paths = read.changed_paths(proof)
+    lines = [f"- {for_markdown_text(text, 200)}" for text in change[:3]]
+    if not lines and paths:
+        more = f" and {len(paths) - 4} more" if len(paths) > 4 else ""
+        lines.append(f"- {', '.join(for_markdown_code(p, 120) for p in paths[:4])}{more}")
+    added = read.indexes(proof)
+    if added:
+        texts = [
+            f"{for_markdown_code(f'{i.table} ({i.columns})', 120)}, {read.size(i.bytes)}" for i in added[:3]
+        ]
+        more = f"; and {len(added) - 3} more" if len(added) > 3 else ""
+        lines.append(f"- adds an index: {'; '.join(texts)}{more}")
+    return ["**Change**", *lines] if lines else []
+
+
+def _numbers(proof: Proof, plans: Mapping[str, str]) -> list[str]:
+    rows = [
+        f"| {for_markdown_text(r.label, 40)} | {r.base} | {r.patch} | {r.change} | {r.measured_by} |"
+        for r in read.comparisons(proof, 5)
+    ]
+    if plans.get("base") or plans.get("patch"):
+        before, after = (for_markdown_code(plans.get(side) or "", 160) for side in ("base", "patch"))
+        rows.append(f"| plan | {before} | {after} | | database server |")
+    if not rows:
+        return []
+    return ["| | base | patch | change | measured by |", "|---|---:|---:|---|---|", *rows]
+
+
+def _checks(proof: Proof) -> list[str]:
+    """One line for all that passed, a line each for at most four that did not."""
+    passed = [c for c in proof.checks if c.status == "passed"]
+    others = sorted(
+        (c for c in proof.checks if c.status != "passed"),
+        key=lambda c: (
+            ("failed", "unmeasured", "skipped").index(c.status)
+            if c.status in ("failed", "unmeasured", "skipped")
+            else 1
+        ),
+    )
+    lines = [_check(c) for c in others[:4]]
+    if len(others) > 4:
+        lines.append(f"- and {len(others) - 4} more that did not pass")
+    if passed:
+        said = ", ".join(for_markdown_code(c.name, 30) for c in passed[:14])
+        lines.append(f"- ✅ {said}")
+    for name in ("tests", "migration"):
+        check = proof.check(name)
+        if check is not None and check.status == "passed" and check.summary:
+            lines.append(f"- {for_markdown_code(name)}: {for_markdown_text(check.summary, 200)}")
+    different = read.counterexample(proof)
+    if different is not None:
+        question, base, patch = (for_markdown_code(text, 140) for text in different)
+        lines.append(f"- answers differ for {question}: base {base}, patch {patch}")
+    return ["**Checks**", *lines]
+
+
+def _check(check: Check) -> str:
+    settle = f" To settle it: {for_markdown_text(check.settle, 160)}" if check.settle else ""
+    mark = _MARKS.get(str(check.status), "❔")
+    return f"- {mark} {for_markdown_code(check.name, 30)}: {for_markdown_text(check.summary, 240)}{settle}"
+
+
+def _words(reasoning: str, risk: str, rollout: str, rollback: str, author: str) -> list[str]:
+    said = (("Why", reasoning), ("Risk", risk), ("Rollout", rollout), ("Rollback", rollback))
+    lines = [f"> {name}: {for_markdown_text(text, 300)}" for name, text in said if text.strip()]
+    if not lines:
+        return []
+    return [
+        f"> **Words of {for_markdown_text(author or 'the author', 40)}**, not measured:",
+        ">",
+        *_hard(lines),
+        "",
+    ]
+
+
+def _hard(lines: Sequence[str]) -> list[str]:
+    """Markdown joins lines of one paragraph: all but the last end in a hard break."""
+    return [f"{line}\\" for line in lines[:-1]] + list(lines[-1:])
+
+
+def _footing(proof: Proof) -> str:
+    data = REALISM.get(str(proof.realism), str(proof.realism))
+    notes = "".join(f" {for_markdown_text(note, 160)}" for note in proof.notes[:2])
+    base = for_markdown_code(str(proof.base)[:12])
+    return (
+        f"Base {base}; data: {for_markdown_text(data, 80)}, seed {for_markdown_text(proof.seed, 30)}.{notes}"
+    )
+
+
+def _again(branch: str) -> list[str]:
+    commands = f"git fetch origin {NOTES_REFSPEC}\nbedev verify {branch}"
+    return fence(commands, "sh").splitlines()
+
+
+def _single_blanks(lines: Sequence[str]) -> list[str]:
+    return [line for i, line in enumerate(lines) if line or (i and lines[i - 1])]
