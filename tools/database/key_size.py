@@ -13,27 +13,9 @@ from bedev.sandboxes.engines.engine import Column, Table
 MAX_KEY_BYTES: Mapping[str, int] = {"mysql": 3072}
 """By dialect; a dialect that is not here has no limit that the declared lengths could break."""
 
+_MYSQL_NEVER = ("text", "tinytext", "mediumtext", "longtext", "blob", "tinyblob", "mediumblob", "longblob")
 _NEVER: Mapping[str, frozenset[str]] = {
-    "mysql": frozenset(
-        (
-            "text",
-            "tinytext",
-            "mediumtext",
-            "longtext",
-            "blob",
-            "tinyblob",
-            "mediumblob",
-            "longblob",
-            "json",
-            "geometry",
-            "point",
-            "linestring",
-            "polygon",
-            "multipoint",
-            "geometrycollection",
-            "vector",
-        )
-    ),
+    "mysql": frozenset((*_MYSQL_NEVER, "json", "geometry", "point", "linestring", "polygon", "vector")),
     "postgres": frozenset(("json", "jsonb", "xml", "point", "polygon", "tsvector", "bytea")),
 }
 _FIXED: Mapping[str, int] = {

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 from bedev.sandboxes.engines.engine import Statement, StatementStatistics
 from bedev.sandboxes.stacks.stack import TracedQuery
-from bedev.tools.database.fingerprint import digest_key, fingerprint, literals, tables
+from bedev.tools.database.fingerprint import digest_key, literals, tables
+from bedev.tools.database.fingerprint import fingerprint as fingerprint
 
 _SESSION = re.compile(
-    r"(?:set|use|begin|start|commit|rollback|savepoint|release|prepare|deallocate|execute|close|show|select @@)"
-    r"(?![\w$])"
+    r"(?:set|use|begin|start|commit|rollback|savepoint|release|prepare|deallocate|execute|close|show"
+    r"|select @@)(?![\w$])"
 )
 _WRITES = ("insert", "update", "delete", "replace")
 

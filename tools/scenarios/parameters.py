@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
 _PAGING = frozenset(
-    [
+    (
         "page",
         "per_page",
         "perpage",
@@ -34,8 +34,7 @@ _PAGING = frozenset(
         "direction",
         "cursor",
         "include",
-        "fields",
-    ]
+    )
 )
 _EXAMPLES_PER_SHAPE = 200
 
@@ -78,11 +77,9 @@ def find_parameters(
         if not fits:
             continue
         best = max(fits, key=lambda b: _likeness(place, b.reference))  # the first of the best
-        if place.writing == "segment" and not _likeness(place, best.reference) and _is_word(place.value):
-            # `/users/active`: a fixed part of a path that happens to be a value somewhere is far more
-            # often a route than a parameter.
-            if not re.search(r"[\d@-]", place.value) and len(place.value) > 3:
-                continue
+        fixed = place.writing == "segment" and place.value.isalpha() and len(place.value) > 3
+        if fixed and not _likeness(place, best.reference):
+            continue  # `/orders/pending` is far more often a route than a parameter
         column = best.reference.column.name
         found.append(
             Parameter(
@@ -110,10 +107,6 @@ def substitute_all(
     for parameter, value in sorted(values, key=lambda v: -v[0].place.start):
         question = put(question, parameter.place, value, dialect)
     return question
-
-
-def _is_word(text: str) -> bool:
-    return re.fullmatch(r"[\w-]+", text) is not None
 
 
 def _likeness(place: Place, reference: Reference) -> int:

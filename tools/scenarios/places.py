@@ -10,7 +10,6 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from json.decoder import scanstring
 from typing import Literal
 from urllib.parse import quote, unquote, unquote_plus
 
@@ -125,13 +124,14 @@ def _blank(text: str, at: int) -> int:
     return at
 
 
+_DECODER = json.JSONDecoder()
 _SCALAR = re.compile(r"[-+\w.]+")
 
 
 def _json(text: str, at: int, pointer: str) -> tuple[list[Place], int]:
     """The leaves of the JSON value that begins at `at` (known to be valid) and where it ends."""
     if text[at] == '"':
-        value, end = scanstring(text, at + 1)
+        value, end = _DECODER.raw_decode(text, at)
         return [Place(pointer, value, "json", at, end, in_body=True)], end
     if text[at] not in "{[":
         match = _SCALAR.match(text, at)
@@ -145,7 +145,7 @@ def _json(text: str, at: int, pointer: str) -> tuple[list[Place], int]:
     while text[at] not in "}]":
         key = str(count)
         if is_object:
-            key, at = scanstring(text, at + 1)
+            key, at = _DECODER.raw_decode(text, at)
             at = _blank(text, _blank(text, at) + 1)
         inner, at = _json(text, at, f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}")
         found += inner

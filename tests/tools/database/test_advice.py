@@ -145,22 +145,7 @@ def test_sql_that_cannot_be_parsed_gives_a_note() -> None:
     assert advice.notes[0].startswith("not understood")
 
 
-WORDS = (
-    "select * from members where",
-    "email",
-    "=",
-    "'x'",
-    "and",
-    "(",
-    ")",
-    "or",
-    "in",
-    ",",
-    "5",
-    "join",
-    "on",
-    "order by",
-)
+WORDS = ("select * from members where", "email", "=", "'x'", "and", "(", ")", "or", "in", ",", "5", "join")
 
 
 @given(st.lists(st.sampled_from(WORDS)))
