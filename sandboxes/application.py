@@ -37,7 +37,6 @@ from bedev.sandboxes.sandbox import (
 from bedev.sandboxes.stacks.stack import Stack, TestCase, TracedQuery
 
 DATABASE = "app"
-USER = "application"
 TEST_PORT_OFFSET = 1
 SERVER_START_SECONDS = 60.0
 TRACE_FILE = "/tmp/bedev-trace.jsonl"
@@ -298,14 +297,18 @@ class Application:
             "127.0.0.1",
             self.database.port,
             DATABASE,
-            USER,
+            self.engine.users["application"],
             self.database.passwords["application"],
         )
         self.pod.app.write_file(f"/work/{self.recipe.dotenv_path}", content, 0o600)
 
     def database_environment(self, instance: Instance) -> Mapping[str, str]:
         return self.stack.database_environment(
-            "127.0.0.1", instance.port, instance.database, USER, instance.passwords["application"]
+            "127.0.0.1",
+            instance.port,
+            instance.database,
+            self.engine.users["application"],
+            instance.passwords["application"],
         )
 
     def run(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bedev.agent.git import Change
+from bedev.agent.git.trees import Change
 from bedev.sandboxes.application import Application, Brought, DataFacts, DataWish
 from bedev.sandboxes.engines.engine import Counters, IndexSize, Plan, work
 from bedev.sandboxes.recipe import TreeReader

@@ -312,6 +312,7 @@ class Engine(Protocol):
     driver: Literal["mysql", "postgres"]  # what the probe connects with
     port: int  # the port that applications expect
     dialect: str  # sqlglot's name of its SQL
+    users: Mapping[Role, str]  # who each role is called at the server
 
     def image_spec(self, image: str) -> ImageSpec:
         """The database image `image` (official or any other with the server's binaries) plus what our
