@@ -418,11 +418,10 @@ class Application:
                 self.engine.create_database(admin, name)
             admin.close()
             junit = f"/tmp/bedev-{secrets.token_hex(8)}.xml"
-            environment = dict(self.database_environment(instance))
-            # a test configuration may name a database of its own; only the server is ours to choose
-            if self.recipe.test_databases:
-                for key in [k for k, v in environment.items() if v == DATABASE]:
-                    del environment[key]
+            # only what differs from the environment file: a test configuration may choose its own driver
+            # and database (SQLite in memory), and that stays base's
+            usual = self.database_environment(self.database)
+            environment = {k: v for k, v in self.database_environment(instance).items() if usual.get(k) != v}
             result = self.run(self.recipe.test.replace("{junit}", junit), env=environment, timeout=timeout)
             report = self.pod.app.read_file(junit)
         finally:
