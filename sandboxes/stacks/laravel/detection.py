@@ -44,12 +44,12 @@ WRITABLE = "bootstrap/cache storage/app storage/framework/cache/data storage/fra
 )
 
 SERVE = (
-    "cd public && exec php -q -d memory_limit=512M -d opcache.enable=1 -d opcache.enable_cli=1 "
+    "cd public && LOG_CHANNEL=stderr exec php -q -d memory_limit=512M -d opcache.enable=1 "
     "-d opcache.validate_timestamps=0 -d display_errors=0 -S 127.0.0.1:8000 -t . /bedev/stack/router.php"
 )
-"""The framework's own server (`artisan serve` starts the same). One process answers one request at a time.
-`-q`: no line for each
-request. Files are compiled once: after an edit the server is started again."""
+"""PHP's own server, as `artisan serve` starts it; one process, one request at a time. Errors go to its log
+(commands log to a file, so that their output stays clean); `-q`: requests do not. Files are compiled once:
+after an edit the server has to be started again."""
 
 MIGRATION_PATHS = ("database/migrations/**",)
 GENERATED = (

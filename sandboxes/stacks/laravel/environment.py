@@ -19,10 +19,10 @@ FIXED: Mapping[str, str] = {
     # As in production, where the task's slow queries are: with another name, applications that call
     # Model::preventLazyLoading(! isProduction()) answer an N+1 with an error. Seeding overrides it.
     "APP_ENV": "production",
-    # No stack traces and no profilers in answers; the reason of a 500 is in the server's log.
+    # No stack traces and no profilers in answers; the reason of a 500 is in the server's log (see SERVE).
     "APP_DEBUG": "false",
     "APP_URL": "http://127.0.0.1:8000",
-    "LOG_CHANNEL": "stderr",
+    "LOG_CHANNEL": "single",
     "LOG_LEVEL": "warning",
     # Nothing is remembered between requests: each measured request does all of its work.
     "CACHE_DRIVER": "array",

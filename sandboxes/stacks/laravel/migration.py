@@ -182,11 +182,13 @@ def _restore(table: str, name: str, columns: tuple[str, ...], has_index: bool) -
         if has_index
         else f"DB::select('show index from `{table}` where Key_name = ?', ['{name}']) === []"
     )
-    condition = f"in_array(Schema::getConnection()->getDriverName(), ['mysql', 'mariadb']) && {missing}"
+    driver = "in_array(Schema::getConnection()->getDriverName(), ['mysql', 'mariadb'])"
     inner = _schema_table(table, [f"$table->index({listed}, '{name}');"])
     return (
         "// The server dropped the foreign key's own index for ours; ours cannot go before it is back.\n"
-        f"if ({condition}) {{\n" + "".join(f"    {line}\n" for line in inner.splitlines()) + "}\n"
+        f"if ({driver}\n    && {missing}) {{\n"
+        + "".join(f"    {line}\n" for line in inner.splitlines())
+        + "}\n"
     )
 
 

@@ -43,7 +43,7 @@ final class ActAs
         $config = $app->make('config');
         $auth = $app->make('auth');
         $tables = [];
-        $found = null;
+        $users = []; // by provider: an Eloquent model for one, a plain row for another
         $guards = 0;
         foreach ((array) $config->get('auth.guards', []) as $guard => $settings) {
             $name = $settings['provider'] ?? null;
@@ -54,7 +54,7 @@ final class ActAs
             if ($its !== $table) {
                 continue;
             }
-            $found ??= $auth->createUserProvider($provider)->retrieveById($id);
+            $found = $users[$provider] ??= $auth->createUserProvider($provider)->retrieveById($id);
             if ($found === null) {
                 throw new \RuntimeException("There is no user with id $id in the table `$table`.");
             }
