@@ -364,8 +364,9 @@ class Engine(Protocol):
 
     # counters.py
     def counters(self, admin: SqlSession) -> Counters:
-        """Running totals; the difference of two readings is what happened between them. Reading them
-        leaves no trace in them that `calibrate` does not know."""
+        """Running totals; the difference of two readings is what happened between them. Reading moves none
+        of them, and none of them falls while the server runs. `settle` first, before each of two readings
+        around something that writes."""
         ...
 
     def settle(self, admin: SqlSession) -> None:
