@@ -6,10 +6,11 @@ Nothing heavy is imported here: `bedev --help` has to answer at once.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated
 
 import typer
@@ -34,8 +35,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+
+
+class _Interrupted(Exception):
+    """Ctrl-C in a command: typer would turn KeyboardInterrupt into an exit code that a run may return too."""
+
+
+def _interruptible(command: Callable[..., int]) -> Callable[..., int]:
+    @functools.wraps(command)
+    def call(*arguments: object, **options: object) -> int:
+        try:
+            return command(*arguments, **options)
+        except KeyboardInterrupt as error:
+            raise _Interrupted from error
+
+    return call
+
+
 for command in (fix, verify, runs, show, gc, doctor, demo):
-    app.command()(command)
+    app.command()(_interruptible(command))
 
 
 def _version(wanted: bool) -> None:
@@ -82,8 +100,10 @@ def run(arguments: Sequence[str]) -> int:
             outcome = "paused" if error.exit_code == 4 else "failed"
             output.failure_json(name, outcome, error.what, error.where, error.next_step)
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("bedev: interrupted; nothing of the run is left but its journal (`bedev runs`).\n")
+    except (_Interrupted, KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("bedev: interrupted\n")
+        if name == "fix":
+            sys.stderr.write("  next:  `bedev runs` lists it, `bedev show RUN` says how far it came\n")
         if json:
             output.failure_json(name, "interrupted", "interrupted")
         return 130

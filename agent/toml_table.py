@@ -59,7 +59,7 @@ class TomlFile:
                     return number
                 if current == table:
                     header_line = number
-            elif key and (m := re.match(r"\s*([^=#]+?)\s*=", line)):
+            elif m := re.match(r"\s*([^=#]+?)\s*=", line):
                 written = ".".join(p for p in (current, re.sub(r"[\s\"']", "", m[1])) if p)
                 dotted = ".".join(p for p in (table, key) if p)
                 if written == dotted or written.startswith(dotted + "."):

@@ -40,7 +40,8 @@ def gc(
         output.line(f"kept: {report.kept_in_use} that a run is using")
     output.line(
         f"caches now: images {size(usage.image_bytes)} ({usage.images}), "
-        f"trees {size(usage.tree_bytes)} ({usage.trees}), templates {size(usage.template_bytes)} ({usage.templates})"
+        f"trees {size(usage.tree_bytes)} ({usage.trees}), "
+        f"templates {size(usage.template_bytes)} ({usage.templates})"
     )
     if not caches and (usage.images or usage.trees or usage.templates):
         output.line("to remove old caches too: bedev gc --caches --older 14d")

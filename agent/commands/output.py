@@ -57,7 +57,7 @@ def failure_json(command: str, outcome: str, what: str, where: str = "", next_st
 
 
 def state_root() -> Path:
-    """Where bedev keeps its own files: $BEDEV_STATE_DIR, else $XDG_STATE_HOME/bedev, else ~/.local/state/bedev."""
+    """bedev's own files: in $BEDEV_STATE_DIR, else $XDG_STATE_HOME/bedev, else ~/.local/state/bedev."""
     own = os.environ.get("BEDEV_STATE_DIR", "")
     if os.path.isabs(own):
         return Path(own)
@@ -76,5 +76,5 @@ def crash(error: BaseException) -> str:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write("".join(traceback.format_exception(error)))
     except OSError as problem:
-        return f"bedev: This is a fault in bedev ({name}); its traceback could not be kept: {problem.strerror}.\n"
+        return f"bedev: A fault in bedev ({name}); its traceback could not be kept: {problem.strerror}.\n"
     return f"bedev: This is a fault in bedev ({name}). The traceback is in {path}; please report it.\n"

@@ -20,7 +20,7 @@ RULES: Mapping[str, str] = {
     "second set of data that nobody saw.",
     "less_work": "The database server counts at least 1.2 times less work in total, and no question costs "
     "materially more. This check decides; it does not depend on the clock.",
-    "faster": "Interleaved warm requests show no slowdown. Where time cannot be told, the verdict says so.",
+    "faster": "Interleaved warm requests show no slowdown; where time cannot be told, the verdict says it.",
     "migration": "Where the patch has a migration: up, down, up works, and after down the schema equals base's.",
     "write_cost": "Where the patch adds an index: its size is measured and stated.",
 }

@@ -48,7 +48,7 @@ def proof_table(proof: Proof, width: int = 80) -> Text:
     line(f"  claim: {one_line(proof.claim, 20)}", "dim")
     if proof.headline:
         wrapped(proof.headline, style="bold")
-    line(f"base {one_line(proof.base, 12)}   tree {one_line(proof.tree, 12)}", "dim")
+    line(f"base {one_line(str(proof.base)[:12])}   tree {one_line(str(proof.tree)[:12])}", "dim")
     line()
     chooser = read.scenario_chooser(proof)
     line(f"Scenario{f' ({one_line(chooser, 60)})' if chooser else ''}", "bold")
