@@ -50,6 +50,7 @@ def find(path: Path) -> Checkout:
         if _lstat(dot_git) is not None:
             checkout = _checked(top, dot_git)
             check_components(checkout)
+            alternates(checkout)
             return checkout
         if top.name == ".git":
             raise UsageError(
@@ -68,7 +69,8 @@ def find(path: Path) -> Checkout:
 
 
 def check_components(checkout: Checkout, ref: str | None = None) -> None:
-    """Refuses links among the parts of the git folder that bedev reads or writes through.
+    """Refuses links among the parts of the git folder that bedev reads or writes through, and files that
+    are none (a fifo would make git wait for ever).
 
     With `ref` (such as `refs/heads/bedev/x`) also every folder above that ref and its log; this is done
     again just before writing, because the repository may change while a run goes on.
@@ -82,7 +84,13 @@ def check_components(checkout: Checkout, ref: str | None = None) -> None:
         parts += [root.joinpath(*names[: depth + 1]) for depth in range(len(names))]
     parts.append(common / "logs")
     for part in parts:
-        _refuse_link(part)
+        info = _refuse_link(part)
+        if info is not None and not (stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode)):
+            raise UsageError(
+                f"{part} is neither a file nor a folder",
+                where=str(part),
+                next_step="remove it: git's own folder holds files and folders only",
+            )
     with os.scandir(common / "objects") as entries:
         for entry in entries:
             if entry.is_symlink():
@@ -252,7 +260,7 @@ def _lstat(path: Path) -> os.stat_result | None:
         return None
 
 
-def _refuse_link(path: Path) -> None:
+def _refuse_link(path: Path) -> os.stat_result | None:
     info = _lstat(path)
     if info is not None and stat.S_ISLNK(info.st_mode):
         raise UsageError(
@@ -260,3 +268,4 @@ def _refuse_link(path: Path) -> None:
             where=str(path),
             next_step="bedev would write through it; use a plain clone: git clone . ../plain",
         )
+    return info

@@ -64,7 +64,7 @@ def commit_message(subject: str, body: str = "", trailers: Sequence[tuple[str, s
 
 def slug(text: str) -> str:
     """A branch-name part from any text: `[a-z0-9-]`, at most 40 characters, never empty."""
-    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    ascii_text = unicodedata.normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "-", ascii_text).strip("-")[:40].rstrip("-") or "task"
 
 

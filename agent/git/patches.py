@@ -56,7 +56,8 @@ def apply_patch(store: Store, base: Tree, patch: bytes) -> str:
             f"the patch holds {len(patch):,} bytes; bedev takes {MAX_PATCH_BYTES:,}",
             next_step="commit it on a branch and verify the branch",
         )
-    if re.search(rb"^GIT binary patch$", patch, re.MULTILINE):
+    # A NUL byte would also cut a file name short, where git reads names as C strings.
+    if b"\0" in patch or re.search(rb"^GIT binary patch$", patch, re.MULTILINE):
         raise UsageError(
             "the patch changes a binary file",
             next_step="commit it on a branch and verify the branch; patches are taken as text only",

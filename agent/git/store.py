@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bedev.agent.git import command
-from bedev.agent.git.checkout import Checkout, alternates
+from bedev.agent.git.checkout import Checkout
 from bedev.agent.git.command import Finished
 from bedev.sandboxes.errors import EnvironmentUnusable, UsageError
 
@@ -87,7 +87,6 @@ class Store:
 
     def _open_window(self) -> None:
         """Lets the window see the user's objects as they are now, with the edge of a shallow clone."""
-        alternates(self.checkout)
         info = self.window / "objects" / "info"
         info.mkdir(exist_ok=True)
         objects = str(self.checkout.common / "objects")
@@ -185,6 +184,8 @@ class Store:
 
     def blob(self, oid: str) -> bytes:
         """The bytes of a blob of the private store, through one long-lived `cat-file --batch`."""
+        if self.oid_length != 40:
+            return self.work(["cat-file", "blob", oid]).out  # GitPython reads SHA-1 ids only
         with self._lock:
             data: bytes = self.repo.odb.stream(bytes.fromhex(oid)).read()
         return data
@@ -257,7 +258,10 @@ class Store:
 
 
 def _import_failed(err: str, top: Path) -> UsageError:
-    if re.search(r"missing|not our ref|bad object|unable to read|could not (?:read|fetch)|bad tree", err):
+    if re.search(
+        r"missing|not our ref|bad (?:object|tree)|unable to read|could not (?:read|fetch|get object info)",
+        err,
+    ):
         return UsageError(
             "objects of the commit are missing (a partial or damaged clone)",
             where=str(top),

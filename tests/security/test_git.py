@@ -26,12 +26,32 @@ from bedev.sandboxes.errors import BedevError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 ALLOWED = re.compile(r"(logs/)?refs/(heads/bedev(/|-|$)|notes(/bedev)?$)|objects/[0-9a-f]{2}(/|$)")
-HOOKS = (
-    "applypatch-msg pre-applypatch post-applypatch pre-commit pre-merge-commit prepare-commit-msg commit-msg "
-    "post-commit pre-rebase post-checkout post-merge pre-push pre-receive update proc-receive post-receive "
-    "post-update reference-transaction push-to-checkout pre-auto-gc post-rewrite sendemail-validate "
-    "fsmonitor-watchman post-index-change"
-).split()
+HOOKS = [
+    "applypatch-msg",
+    "pre-applypatch",
+    "post-applypatch",
+    "pre-commit",
+    "pre-merge-commit",
+    "prepare-commit-msg",
+    "commit-msg",
+    "post-commit",
+    "pre-rebase",
+    "post-checkout",
+    "post-merge",
+    "pre-push",
+    "pre-receive",
+    "update",
+    "proc-receive",
+    "post-receive",
+    "post-update",
+    "reference-transaction",
+    "push-to-checkout",
+    "pre-auto-gc",
+    "post-rewrite",
+    "sendemail-validate",
+    "fsmonitor-watchman",
+    "post-index-change",
+]
 
 
 @dataclass
@@ -148,7 +168,7 @@ def everything(project: Project, run: str = "r1") -> Branch:
         repo.tree_of(base)
         repo.import_commits(base)
         tree = repo.tree(base)
-        assert dict((entry.path, data) for entry, data in tree.files())["app/User.php"]
+        assert {entry.path: data for entry, data in tree.files()}["app/User.php"]
         assert tree.read("app/User.php") == b"<?php\n\nclass User\n{\n}\n"
         patched = repo.apply_patch(base, PATCH)
         edited = repo.write_tree(base, {"app/User.php": tree.read("app/User.php"), "new.txt": b"new\n"})
@@ -357,7 +377,8 @@ def test_s10_submodules_pass_through_and_run_nothing(project: Project) -> None:
     inner_project = Project(inner, project.state, project.marker, project.script)
     tip = inner_project.commit_all()
     inner_project.git("config", "core.fsmonitor", str(project.script))
-    modules = f'[submodule "vendor"]\n\tpath = vendor\n\turl = https://example.org/v\n\tupdate = !{project.script}\n'
+    modules = '[submodule "vendor"]\n\tpath = vendor\n\turl = https://example.org/v\n'
+    modules += f"\tupdate = !{project.script}\n"
     (project.top / ".gitmodules").write_text(modules)
     project.git("update-index", "--add", "--cacheinfo", f"160000,{tip},vendor")
     project.git("config", "submodule.vendor.update", f"!{project.script}")
@@ -370,8 +391,16 @@ def test_s10_submodules_pass_through_and_run_nothing(project: Project) -> None:
         tree = repo.tree(branch.commit)
         assert tree.mode("vendor") == "160000"
         assert tree.read("vendor") is None
+    project.git("config", "--unset", "submodule.vendor.update")
+    project.git("rm", "-q", "--cached", ".gitmodules", check=False)
+    (project.top / ".gitmodules").write_text(modules.replace(f"!{project.script}", "checkout"))
     project.git("status")
     assert project.fired(), "control: git status enters the submodule"
+
+
+def read(repo: Repository, commit: str) -> tuple[str, ...]:
+    repo.import_commits(commit)
+    return repo.tree(commit).paths()
 
 
 HOSTILE_NAMES = [
@@ -405,8 +434,7 @@ def test_s11_a_hostile_entry_is_refused(project: Project, name: bytes, nested: b
     if nested and name == b"C:x":
         return  # a drive only means something at the start
     with project.open() as repo, pytest.raises(UsageError):
-        repo.import_commits(commit)
-        repo.tree(commit).paths()
+        read(repo, commit)
 
 
 def test_s11_control_ordinary_names_pass(project: Project) -> None:
@@ -423,8 +451,7 @@ def test_s11_names_that_differ_only_in_case_are_refused(project: Project) -> Non
     for first, second in ((b"User.php", b"user.php"), ("\u00c9".encode(), "e\u0301".encode())):
         commit = project.commit_of(*(("100644", name, blob) for name in sorted((first, second))))
         with project.open() as repo, pytest.raises(UsageError, match="only in case"):
-            repo.import_commits(commit)
-            repo.tree(commit).paths()
+            read(repo, commit)
 
 
 LINK_PATCH = """diff --git a/{name} b/{name}
@@ -500,10 +527,12 @@ def test_s15_a_planted_symbolic_ref_does_not_move_the_branch_behind_it(project: 
         everything(project)
     assert project.git("rev-parse", "main") == main
     project.git("symbolic-ref", "refs/heads/bedev/slow-users-r2", "refs/heads/not-yet")
-    with pytest.raises(BedevError, match="there already"):
-        everything(project, "r2")
+    branch = everything(project, "r2")
     assert "not-yet" not in project.git("for-each-ref")
-    project.git("update-ref", "refs/heads/bedev/slow-users-r2", "HEAD")
+    assert project.git("rev-parse", "bedev/slow-users-r2") == branch.commit
+    assert project.git("symbolic-ref", "-q", "refs/heads/bedev/slow-users-r2", check=False) == ""
+    project.git("symbolic-ref", "refs/heads/bedev/control", "refs/heads/not-yet")
+    project.git("update-ref", "refs/heads/bedev/control", "HEAD")
     assert "refs/heads/not-yet" in project.git("for-each-ref"), "control: without --no-deref it is written"
 
 
@@ -517,7 +546,7 @@ def test_s15_a_planted_symbolic_ref_does_not_move_the_branch_behind_it(project: 
         ("a\nb\0c", "a-b-c"),
         ("x.lock", "x-lock"),
         ("../../main", "main"),
-        ("Größe der Übersicht", "gro-e-der-ubersicht"),
+        ("Größe der Übersicht", "grosse-der-ubersicht"),
         ("☃", "task"),
         ("", "task"),
         ("a" * 39 + " b", "a" * 39),
@@ -547,14 +576,16 @@ def test_s18_a_commit_message_carries_nothing_of_a_models_but_prose() -> None:
     body = (
         "Adds an index.\u202e \x1b]52;c;aGk=\x07done\r\n"
         "Closes: #7 and resolves https://example.org/i/9, thanks @team\n\n"
-        "Signed-off-by: Linus <l@example.org>\nCo-authored-by: A <a@example.org>\nskip-checks: true\n***NO_CI***"
+        "Signed-off-by: Linus <l@example.org>\nCo-authored-by: A <a@example.org>\n"
+        "skip-checks: true\n***NO_CI***"
     )
     message = messages.commit_message(subject, body, [("Bedev-Proof", "sha256:ab\ncd")])
     assert message == (
         "m Faster (skip ci] users Fixes issue no. 12\n\n"
         "Adds an index. done\n"
-        "Closes: issue no. 7 and resolves issue https://example.org/i/9, thanks (at)team\n\n"
-        "Signed-off-by - Linus <l@example.org>\nCo-authored-by - A <a@example.org>\nskip-checks - true\n(NO_CI***\n\n"
+        "Closes - issue no. 7 and resolves issue https://example.org/i/9, thanks (at)team\n\n"
+        "Signed-off-by - Linus <l@example.org>\nCo-authored-by - A <a@example.org>\n"
+        "skip-checks - true\n(NO_CI***\n\n"
         "Bedev-Proof: sha256:ab cd\n"
     )
 
@@ -780,7 +811,8 @@ def test_s24_a_repository_of_another_user_needs_the_users_word(
     with pytest.raises(UsageError, match="belongs to another user") as raised:
         project.open()
     assert raised.value.next_step.endswith(f"git config --global --add safe.directory {project.top}")
-    project.git("config", "safe.directory", "*")
+    with (project.top / ".git" / "config").open("a") as file:
+        file.write("[safe]\n\tdirectory = *\n")
     with pytest.raises(UsageError, match="belongs to another user"):
         project.open()
     (home / ".gitconfig").write_text(f"[safe]\n\tdirectory = {project.top}\n")
@@ -841,13 +873,15 @@ def test_s25_s26_an_edit_at_a_bad_path_is_refused(project: Project, path: str) -
             repo.write_tree(repo.head, {path: b"x"})
 
 
+# git reads "a//b" as "a/b", an empty name as no patch at all, and any bytes but NUL are a name on Linux.
+BAD_FOR_EDITS_ONLY = ("", "a/", "a/./b", "a//b", "\ud800")
+
+
 def new_file(path: str) -> bytes:
     return f"--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+x\n".encode("utf-8", "surrogatepass")
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in BAD_PATHS if path not in ("", "a/", "a/./b", "a//b")], ids=ascii
-)
+@pytest.mark.parametrize("path", [path for path in BAD_PATHS if path not in BAD_FOR_EDITS_ONLY], ids=ascii)
 def test_s25_s26_a_patch_at_a_bad_path_is_refused(project: Project, path: str) -> None:
     before = digest(project)
     with project.open() as repo:
@@ -901,7 +935,8 @@ def test_s28_modes_are_gits_two_and_a_change_is_listed(project: Project) -> None
             assert repo.tree(tree).mode("README") in ("100644", "100755")
         edited = repo.write_tree(repo.apply_patch(repo.head, mode("100755")), {"README": b"x"})
         assert repo.tree(edited).mode("README") == "100755", "an edit keeps the mode"
-    link = b"diff --git a/sub b/sub\nnew file mode 160000\n--- /dev/null\n+++ b/sub\n@@ -0,0 +1 @@\n+Subproject commit "
+    link = b"diff --git a/sub b/sub\nnew file mode 160000\n--- /dev/null\n+++ b/sub\n@@ -0,0 +1 @@\n"
+    link += b"+Subproject commit "
     with project.open() as repo, pytest.raises(UsageError, match="submodule"):
         repo.apply_patch(repo.head, link + repo.head.encode() + b"\n")
 
@@ -914,7 +949,7 @@ def test_s30_large_and_binary_patches_are_refused_quickly(project: Project) -> N
         with pytest.raises(UsageError, match="binary"):
             repo.apply_patch(
                 repo.head,
-                b"diff --git a/x b/x\nnew file mode 100644\nGIT binary patch\nliteral 1\nIcmZPo000310RR91\n\n",
+                b"diff --git a/x b/x\nnew file mode 100644\nGIT binary patch\nliteral 1\nIcmZPo000310RR91\n",
             )
         with pytest.raises(UsageError, match="too large"):
             repo.write_tree(repo.head, {f"f{number}": b"" for number in range(10_001)})
@@ -939,7 +974,7 @@ def test_s31_an_empty_change_and_a_deletion_of_everything_leave_no_branch(projec
         repo.import_commits(repo.head)
         with pytest.raises(UsageError, match="nothing to commit"):
             repo.create_branch(repo.tree_of(repo.head), repo.head, "x", "r1", "m\n")
-        empty = repo.write_tree(repo.head, {path: None for path in repo.tree(repo.head).paths()})
+        empty = repo.write_tree(repo.head, dict.fromkeys(repo.tree(repo.head).paths()))
         with pytest.raises(UsageError, match="delete everything"):
             repo.create_branch(empty, repo.head, "x", "r1", "m\n")
         for patch in (b"", b"\n", b"hello\n"):
