@@ -34,7 +34,8 @@ class Asked:
     base: tuple[Answer, ...]
     patch: Answer
     difference: Difference | None
-    volatile: bool
+    volatile: tuple[str, ...]
+    comparable: bool
     base_counters: Counters
     patch_counters: Counters
     empty: bool

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from bedev.agent.gate.case import Asked, Case, DataSetResult, Timing, Watcher
 from bedev.agent.gate.checks.faster import pairs_for
 from bedev.sandboxes.application import Application, DataFacts
-from bedev.sandboxes.engines.engine import Counters, Statement, work
+from bedev.sandboxes.engines.engine import Column, Counters, Statement, work
 from bedev.sandboxes.errors import BedevError, DatabaseError, SandboxBroken
 from bedev.sandboxes.sandbox import HttpRequest
 from bedev.tools.scenarios import compare
@@ -48,7 +48,9 @@ def ask(app: Application, question: Question, scenario: Scenario) -> tuple[Answe
         result = app.run(question.text, env=environment)
         written = app.pod.app.read_file(answers)
         output = written if written is not None else result.stdout.text.encode()
-        return compare.command_answer(result.exit_code, output), result.seconds
+        return compare.command_answer(
+            -1 if result.exit_code is None else result.exit_code, output
+        ), result.seconds
     session = app.reader()
     try:
         rows = session.query(question.text, max_rows=100_000, timeout=300)
@@ -98,27 +100,34 @@ def variants(
             values = _values(app, parameter, seed)
             table = schema.table(parameter.table)
             column = table.column(parameter.column) if table else None
-            if column is not None:
-                absent = absent_value(parameter, column, seed)
-                if app.admin.query(count_query(parameter), (absent,)).scalar == 0:
-                    values.append(absent)
-            words.append(f"{parameter.name} is {parameter.table}.{parameter.column}: {len(values)} values")
-            questions.extend(substitute(question, parameter, v) for v in values)
+            absent = _absent(app, parameter, column, seed) if column is not None else None
+            words.append(
+                f"{parameter.name} is {parameter.table}.{parameter.column}: {len(values)} values"
+                f"{' and one absent' if absent is not None else ''}"
+            )
+            if absent is not None:
+                values.append(absent)
+            questions.extend(substitute(question, parameter, v, app.engine.dialect) for v in values)
     unique = {(q.kind, q.text, q.body): q for q in questions}
     return tuple(unique.values()), tuple(found), words
 
 
 def _values(app: Application, parameter: Parameter, seed: int) -> list[str]:
     values: list[str] = []
-    for sql in value_queries(parameter, seed):
-        try:
-            rows = app.admin.query(sql, max_rows=VALUES)
-        except DatabaseError:
-            continue
-        for row in rows.rows:
-            if row[0] is not None and str(row[0]) not in values:
-                values.append(str(row[0]))
-    return values[: VALUES + 1]
+    for sql in value_queries(parameter, seed, app.engine.dialect):
+        rows = app.admin.query(sql, max_rows=VALUES)
+        values.extend(str(row[0]) for row in rows.rows if row[0] is not None)
+    return list(dict.fromkeys(values))[: VALUES + 1]
+
+
+def _absent(app: Application, parameter: Parameter, column: Column, seed: int) -> str | None:
+    for attempt in range(5):
+        value = absent_value(parameter, column, seed, attempt)
+        if value is None:
+            return None
+        if not app.admin.query(count_query(parameter, value, app.engine.dialect)).scalar:
+            return value
+    return None
 
 
 def both(
@@ -181,7 +190,8 @@ def _ask_both(base: Application, patch: Application, question: Question, scenari
             tuple(answers),
             patched,
             difference,
-            bool(mask),
+            mask.words,
+            not mask.whole_body,
             base_counters.result(),
             patch_counters.result(),
             compare.is_empty(answers[0]),

@@ -22,6 +22,7 @@ def check(case: Case) -> Check:
                 "equal": len(data.asked) - len(differ),
                 "empty": sum(a.empty for a in data.asked),
                 "parameters": list(data.parameters),
+                "not_compared": sorted({w for a in data.asked for w in a.volatile}),
             }
         )
         if differ and first is None:
@@ -47,6 +48,15 @@ def check(case: Case) -> Check:
             why,
             evidence,
             settle="give a scenario that base answers: --http, --scenario or --sql",
+        )
+    wild = next((a for d in case.data_sets for a in d.asked if not a.comparable), None)
+    if wild is not None:
+        return Check(
+            "same_answers",
+            "unmeasured",
+            f"base's own answers to {wild.question.label} differ from run to run",
+            evidence,
+            settle="ask for something whose answer is stable (an order, a fixed date)",
         )
     silent = [d.name for d in case.data_sets if not d.measured]
     if silent:
