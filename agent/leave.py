@@ -48,10 +48,12 @@ def result(
     branch = commit = report = None
     message = proof.headline
     if proof.verdict == "verified":
-        body = "\n".join((*words.change, "", proof.headline))
+        first = words.change[0].split(":")[0] if words.change else words.task
+        subject = first[:1].upper() + first[1:]
+        body = "\n".join((f"Task: {words.task}", "", *words.change, "", proof.headline))
         trailers = (("Bedev-Run", run), ("Bedev-Proof", proof.digest), ("Bedev-Base", proof.base))
         made = repository.create_branch(
-            proof.tree, proof.base, slug(words.task), run, commit_message(words.task, body, trailers)
+            proof.tree, proof.base, slug(words.task), run, commit_message(subject, body, trailers)
         )
         branch, commit = made.name, made.commit
         repository.write_note(commit, proof.to_json())

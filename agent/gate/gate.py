@@ -10,9 +10,9 @@ import pkgutil
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -58,10 +58,16 @@ def judge(case: Case, grow: Grow, watcher: Watcher, environment: Mapping[str, An
         return _proof(case, done, environment, None)
     with _clock(case, "seen data"):
         seen = make_data(case.brought, case.wish, grow, watcher.say)
-    broken = _on_data(case, seen, "seen", case.seed, watcher, run)
-    if not broken and not any(c.status == "failed" for c in done.values()) and case.scenario is not None:
-        if not case.missing:
-            _held_out(case, grow, watcher)
+    with ThreadPoolExecutor(1) as pool:
+        held_out = pool.submit(_hold_out, case, grow) if case.scenario is not None else None
+        try:
+            broken = _on_data(case, seen, "seen", case.seed, held_out, watcher, run)
+            going_on = not broken and not case.missing and all(c.status != "failed" for c in done.values())
+            if held_out is not None and going_on:
+                _ask_held_out(case, held_out.result(), watcher)
+        finally:
+            if held_out is not None and held_out.exception() is None:
+                case.brought.sandbox.drop_template(held_out.result().facts.key)
     for name in modules:
         if name not in done:
             if name == "tests":
@@ -71,9 +77,31 @@ def judge(case: Case, grow: Grow, watcher: Watcher, environment: Mapping[str, An
     return _proof(case, done, environment, seen)
 
 
-def _on_data(case: Case, facts: DataFacts, name: str, seed: int, watcher: Watcher, run: Any) -> str:
+@dataclass(frozen=True)
+class HeldOut:
+    """Data that nobody saw: grown with a seed made for this judgement, thrown away after it."""
+
+    seed: int
+    facts: DataFacts
+
+
+def _hold_out(case: Case, grow: Grow) -> HeldOut:
+    seed = secrets.randbelow(2**31 - 2) + 1
+    with _clock(case, "held-out data"):
+        return HeldOut(seed, make_data(case.brought, replace(case.wish, seed=seed), grow, lambda _: None))
+
+
+def _on_data(
+    case: Case,
+    facts: DataFacts,
+    name: str,
+    seed: int,
+    held_out: Future[HeldOut] | None,
+    watcher: Watcher,
+    run: Any,
+) -> str:
     """The seen data set: migrations, answers, work, time, plans, then tests. Returns why the patch did not
-    come up, or nothing."""
+    come up, or nothing. The held-out data grows meanwhile; the clock waits until that is done."""
     base, patch, broken = _open_sides(case, facts, watcher)
     if patch is None:
         case.missing.append(broken)
@@ -99,6 +127,10 @@ def _on_data(case: Case, facts: DataFacts, name: str, seed: int, watcher: Watche
                         )
                         case.plans[side] = measure.explained(app, statements)
                 if all(a.difference is None for a in result.asked):
+                    if held_out is not None and not held_out.done():
+                        watcher.say("held-out data: growing with a seed that nobody saw")
+                        with _clock(case, "waiting for held-out data"):
+                            held_out.result()
                     with _clock(case, "timing"):
                         watcher.say("time: interleaved pairs")
                         case.timing = measure.timed(base, patch, case.scenario, result.asked)
@@ -113,30 +145,23 @@ def _on_data(case: Case, facts: DataFacts, name: str, seed: int, watcher: Watche
         case.sides = {}
 
 
-def _held_out(case: Case, grow: Grow, watcher: Watcher) -> None:
-    """The same questions on data that nobody saw: another seed, made for this judgement, thrown away."""
-    seed = secrets.randbelow(2**31 - 2) + 1
-    watcher.say("held-out data: growing with a seed that nobody saw")
-    with _clock(case, "held-out data"):
-        facts = make_data(case.brought, replace(case.wish, seed=seed), grow, watcher.say)
+def _ask_held_out(case: Case, held_out: HeldOut, watcher: Watcher) -> None:
+    """The same questions, with values of its own, on data that nobody saw."""
+    base, patch, broken = _open_sides(case, held_out.facts, watcher)
+    if patch is None:
+        case.missing.append(broken)
+        base.close()
+        return
     try:
-        base, patch, broken = _open_sides(case, facts, watcher)
-        if patch is None:
-            case.missing.append(broken)
-            base.close()
+        if case.migrations and not patch.migrate().ok:
+            case.missing.append("the migration failed on held-out data")
             return
-        try:
-            if case.migrations and not patch.migrate().ok:
-                case.missing.append("the migration failed on held-out data")
-                return
-            with _clock(case, "held-out questions"):
-                result = measure.both(base, patch, case, facts, "held-out", seed, watcher)
-            if result is not None:
-                case.data_sets.append(result)
-        finally:
-            _close(base, patch)
+        with _clock(case, "held-out questions"):
+            result = measure.both(base, patch, case, held_out.facts, "held-out", held_out.seed, watcher)
+        if result is not None:
+            case.data_sets.append(result)
     finally:
-        case.brought.sandbox.drop_template(facts.key)
+        _close(base, patch)
 
 
 def _open_sides(
@@ -147,7 +172,7 @@ def _open_sides(
     def side(edits: Mapping[str, bytes | None]) -> Application:
         return Application.open(case.brought, facts.key, watcher.say, edits=edits, scenario_files=files)
 
-    watcher.say(f"{'fresh pods from base and patch'}")
+    watcher.say("fresh pods from base and patch")
     with ThreadPoolExecutor(2) as pool:
         base_side, patch_side = pool.submit(side, {}), pool.submit(side, case.edits)
         errors = [f.exception() for f in (base_side, patch_side)]

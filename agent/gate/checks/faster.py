@@ -52,7 +52,7 @@ def check(case: Case) -> Check:
         "high": round(high, 3),
         "measured_by": "probe",
     }
-    figures = f"{evidence['base_ms']} ms -> {evidence['patch_ms']} ms, {len(timing.base)} pairs"
+    figures = f"{evidence['base_ms']} ms → {evidence['patch_ms']} ms, {len(timing.base)} pairs"
     if high < 1:
         return Check(
             "faster",

@@ -64,7 +64,7 @@ def check(case: Case) -> Check:
             "less_work", "unmeasured", why, evidence, settle="grow the tables (--rows) or give a scenario"
         )
     total = sets[0]
-    figures = f"{total['base_work']:,} -> {total['patch_work']:,}"
+    figures = f"{total['base_work']:,} → {total['patch_work']:,}"
     if worst < RATIO:
         return Check(
             "less_work", "failed", f"work {figures}: {worst:.2f} times less, needed {RATIO}", evidence
