@@ -11,6 +11,8 @@ the user's configuration, which may name programs, is not even opened.
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 import re
 import tempfile
@@ -71,24 +73,13 @@ class Store:
         self._lock = threading.RLock()
         self._repo: git.Repo | None = None
         for folder in (self.private, self.window):
-            if not (folder / "HEAD").exists():
-                command.run(
-                    [
-                        "init",
-                        "--quiet",
-                        "--bare",
-                        "--template=",
-                        f"--object-format={object_format}",
-                        str(folder),
-                    ],
-                    git_dir=None,
-                )
+            if not folder.exists():
+                _make_bare(folder, object_format)
         self._open_window()
 
     def _open_window(self) -> None:
         """Lets the window see the user's objects as they are now, with the edge of a shallow clone."""
         info = self.window / "objects" / "info"
-        info.mkdir(exist_ok=True)
         objects = str(self.checkout.common / "objects")
         if "\n" in objects:
             raise UsageError(
@@ -211,7 +202,28 @@ class Store:
         user's git folder: the sending side is the window. Raises UsageError for a tree that is too large
         or that git refuses, and where objects are missing (partial or damaged clone).
         """
-        wanted = [commit for commit in dict.fromkeys(commits) if not self.holds(commit)]
+        if all(map(self.holds, commits)):
+            return
+        with self._one_import_at_a_time():
+            self._import([commit for commit in dict.fromkeys(commits) if not self.holds(commit)], check_sizes)
+
+    @contextlib.contextmanager
+    def _one_import_at_a_time(self) -> Iterator[None]:
+        """Two fetches into one repository fail on each other's lock files; the second waits here instead.
+
+        Lock files that are there now were left by a process that was killed, and are removed.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(self.private.with_name("import.lock"), flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            for left in (self.private / "shallow.lock", *(self.private / "refs" / "bedev").rglob("*.lock")):
+                left.unlink(missing_ok=True)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _import(self, wanted: Sequence[str], check_sizes: bool) -> None:
         if not wanted:
             return
         if check_sizes:
@@ -255,6 +267,22 @@ class Store:
                 where=str(self.checkout.top),
                 next_step="run it in a smaller repository, or remove large files from this one",
             )
+
+
+def _make_bare(folder: Path, object_format: str) -> None:
+    """Makes an empty bare repository in one step, so that a run beside this one never sees half of it."""
+    with tempfile.TemporaryDirectory(prefix="new-", dir=folder.parent) as scratch:
+        made = Path(scratch) / folder.name
+        command.run(
+            ["init", "--quiet", "--bare", "--template=", f"--object-format={object_format}", str(made)],
+            git_dir=None,
+        )
+        (made / "objects" / "info").mkdir(exist_ok=True)
+        try:
+            made.rename(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
 
 
 def _import_failed(err: str, top: Path) -> UsageError:
