@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from bedev.sandboxes.engines.engine import IndexSpec, Schema, Table
 from bedev.sandboxes.errors import UsageError
 from bedev.sandboxes.recipe import TreeReader
+from bedev.sandboxes.stacks.laravel.database import read_database_config
+from bedev.sandboxes.stacks.laravel.environment import example_file
 from bedev.sandboxes.stacks.laravel.manifest import read_manifest, text_of
 from bedev.sandboxes.stacks.stack import MigrationFile
 
@@ -52,12 +54,15 @@ def write_migration(
     class_name = "".join(part.capitalize() for part in slug.split("_"))
     up: list[str] = []
     down: list[str] = []
+    prefix = _prefix(tree)
     for table, its in tables.items():
-        up.append(_schema_table(table, [_add(index) for index in its]))
+        up.append(_schema_table(table, prefix, [_add(index, prefix) for index in its]))
     for table, its in reversed(list(tables.items())):
         restored = _foreign_key_indexes(schema.table(table) if schema else None, its)
-        down.extend(_restore(table, name, columns, style.has_index) for name, columns in restored.items())
-        down.append(_schema_table(table, [_drop(index) for index in reversed(its)]))
+        down.extend(
+            _restore(table, prefix, name, columns, style.has_index) for name, columns in restored.items()
+        )
+        down.append(_schema_table(table, prefix, [_drop(index, prefix) for index in reversed(its)]))
     body = _method("up", up, style) + "\n" + _method("down", down, style)
     uses = ["Illuminate\\Database\\Migrations\\Migration", "Illuminate\\Database\\Schema\\Blueprint"]
     if any("DB::" in part for part in down):
@@ -148,15 +153,29 @@ def _columns(index: IndexSpec) -> str:
     return quoted[0] if len(quoted) == 1 else f"[{', '.join(quoted)}]"
 
 
-def _add(index: IndexSpec) -> str:
+def _prefix(tree: TreeReader) -> str:
+    """What Laravel itself puts before every table name that a migration gives."""
+    _, example = example_file(tree)
+    config = read_database_config(tree, example.get("DB_CONNECTION", ""))
+    said = (example.get(name, "") for name in config.variables.get("prefix", ()))
+    return config.literals.get("prefix") or next(said, "")
+
+
+def _is_laravels_own(name: str, index: IndexSpec, prefix: str) -> bool:
+    """Whether Laravel would choose the name. With a prefix it depends on the configuration: then all names
+    are written out."""
+    return not prefix and name == default_index_name(index)
+
+
+def _add(index: IndexSpec, prefix: str) -> str:
     name = index_name(index)
-    explicit = "" if name == default_index_name(index) else f", '{name}'"
+    explicit = "" if _is_laravels_own(name, index, prefix) else f", '{name}'"
     return f"$table->{'unique' if index.unique else 'index'}({_columns(index)}{explicit});"
 
 
-def _drop(index: IndexSpec) -> str:
+def _drop(index: IndexSpec, prefix: str) -> str:
     name = index_name(index)
-    own = name == default_index_name(index)
+    own = _is_laravels_own(name, index, prefix)
     what = f"[{', '.join(repr(c) for c in index.columns)}]" if own else f"'{name}'"
     return f"$table->{'dropUnique' if index.unique else 'dropIndex'}({what});"
 
@@ -175,15 +194,15 @@ def _foreign_key_indexes(table: Table | None, indexes: Sequence[IndexSpec]) -> M
     return found
 
 
-def _restore(table: str, name: str, columns: tuple[str, ...], has_index: bool) -> str:
+def _restore(table: str, prefix: str, name: str, columns: tuple[str, ...], has_index: bool) -> str:
     listed = f"'{columns[0]}'" if len(columns) == 1 else "[" + ", ".join(f"'{c}'" for c in columns) + "]"
     missing = (
-        f"! Schema::hasIndex('{table}', '{name}')"
+        f"! Schema::hasIndex('{table.removeprefix(prefix)}', '{name}')"
         if has_index
         else f"DB::select('show index from `{table}` where Key_name = ?', ['{name}']) === []"
     )
     driver = "in_array(Schema::getConnection()->getDriverName(), ['mysql', 'mariadb'])"
-    inner = _schema_table(table, [f"$table->index({listed}, '{name}');"])
+    inner = _schema_table(table, prefix, [f"$table->index({listed}, '{name}');"])
     return (
         "// The server dropped the foreign key's own index for ours; ours cannot go before it is back.\n"
         f"if ({driver}\n    && {missing}) {{\n"
@@ -192,9 +211,9 @@ def _restore(table: str, name: str, columns: tuple[str, ...], has_index: bool) -
     )
 
 
-def _schema_table(table: str, lines: Sequence[str]) -> str:
+def _schema_table(table: str, prefix: str, lines: Sequence[str]) -> str:
     body = "".join(f"    {line}\n" for line in lines)
-    return f"Schema::table('{table}', function (Blueprint $table) {{\n{body}}});\n"
+    return f"Schema::table('{table.removeprefix(prefix)}', function (Blueprint $table) {{\n{body}}});\n"
 
 
 def _method(name: str, parts: Sequence[str], style: _Style) -> str:

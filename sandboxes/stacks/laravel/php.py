@@ -58,20 +58,14 @@ def allows(constraint: str, version: tuple[int, int]) -> bool:
 def _parts(alternative: str) -> list[str]:
     hyphen = re.fullmatch(r"\s*v?([\d.]+)\s+-\s+v?([\d.]+)\s*", alternative)
     if hyphen:
-        # An upper bound that is not a full version includes everything below its next number.
-        upper = hyphen[2] if hyphen[2].count(".") >= 2 else f"{hyphen[2]}.*"
-        return [
-            f">={hyphen[1]}",
-            f"<={upper}" if upper.count(".") >= 2 and "*" not in upper else f"<{_after(upper)}",
-        ]
+        # An upper bound that is not a whole version includes everything below its next number.
+        upper = [int(n) for n in hyphen[2].split(".") if n]
+        whole = len(upper) > 2
+        if not whole:
+            upper[-1] += 1
+        return [f">={hyphen[1]}", f"{'<=' if whole else '<'}{'.'.join(map(str, upper))}"]
     joined = re.sub(r"([<>=!^~]+)\s+", r"\1", alternative.strip())
     return [part for part in re.split(r"[\s,]+", joined) if part]
-
-
-def _after(wildcard: str) -> str:
-    numbers = [int(n) for n in wildcard.split(".") if n.isdigit()]
-    numbers[-1] += 1
-    return ".".join(str(n) for n in numbers)
 
 
 def _interval(part: str) -> Interval:

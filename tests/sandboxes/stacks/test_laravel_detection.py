@@ -93,9 +93,17 @@ def test_php_is_the_newest_that_the_framework_and_every_package_run_on() -> None
 
 
 def test_extensions_of_the_manifest_and_the_lock_are_installed_and_unknown_ones_ignored() -> None:
-    lock = {"packages": [{"name": "acme/x", "version": "1.0", "require": {"ext-intl": "*", "ext-acme": "*"}}]}
+    lock = {"packages": [{"name": "acme/x", "version": "1.0", "require": {"ext-intl": "*", "ext-date": "*"}}]}
     tree = application(
-        {"require": {"php": "^8.2", "laravel/framework": "^11.0", "ext-gd": "*", "ext-redis": "*"}},
+        {
+            "require": {
+                "php": "^8.2",
+                "laravel/framework": "^11.0",
+                "ext-gd": "*",
+                "ext-redis": "*",
+                "ext-acme": "*",
+            }
+        },
         {"composer.lock": json.dumps(lock), ".env.example": "DB_CONNECTION=pgsql\n"},
     )
     recipe = contract.assert_detects(LARAVEL, tree)
@@ -105,7 +113,7 @@ def test_extensions_of_the_manifest_and_the_lock_are_installed_and_unknown_ones_
     assert all(f" {name}" in lines for name in ("intl", "pdo_pgsql", "opcache"))
     assert "pecl install redis && docker-php-ext-enable redis" in lines
     assert "COPY --from=composer:2 /usr/bin/composer" in lines
-    assert "--ignore-platform-req=ext-acme" in recipe.install[0]
+    assert recipe.install[0].endswith("--prefer-dist --ignore-platform-req=ext-acme")
     assert recipe.install[0].startswith("composer install ")
     assert recipe.engine == "postgres"
 

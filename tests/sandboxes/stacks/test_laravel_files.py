@@ -107,6 +107,16 @@ def test_a_foreign_key_gets_its_own_index_back() -> None:
     assert "_foreign" not in down(own, Index("by_user", ("user_id", "status"), False))
 
 
+def test_a_table_prefix_is_left_to_laravel() -> None:
+    connection = "'mysql' => ['prefix' => env('DB_PREFIX', '')]"
+    config = f"<?php return ['default' => 'mysql', 'connections' => [{connection}]];"
+    tree = FilesTree({"config/database.php": config, ".env.example": "DB_PREFIX=shop_\n"})
+    text = LARAVEL.write_migration(tree, [IndexSpec("shop_orders", ("status",))], MOMENT).content.decode()
+    assert "Schema::table('orders'" in text
+    assert "$table->index('status', 'shop_orders_status_index');" in text
+    assert "$table->dropIndex('shop_orders_status_index');" in text
+
+
 @pytest.mark.parametrize("name", ["o'rders", "a\nb", "$(id)", "", "x`y"])
 def test_names_that_are_no_names_are_refused(name: str) -> None:
     with pytest.raises(UsageError):

@@ -74,7 +74,9 @@ $bedevApp = require_once $bedevRoot . '/bootstrap/app.php';
             $file = $reflection->getFileName() ?: null;
             if ($command instanceof Illuminate\Foundation\Console\ClosureCommand) {
                 $property = new ReflectionProperty(Illuminate\Foundation\Console\ClosureCommand::class, 'callback');
-                $property->setAccessible(true);
+                if (PHP_VERSION_ID < 80100) {
+                    $property->setAccessible(true);
+                }
                 $file = (new ReflectionFunction($property->getValue($command)))->getFileName() ?: null;
             }
             $source = $own($file);
