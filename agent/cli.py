@@ -76,6 +76,7 @@ def _options(
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; its exit code. Every error becomes text on stderr, never a traceback; with
     --json stdout holds exactly one object in any case."""
+    _open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         # What the terminal's encoding lacks is shown as a question mark rather than raising.
         with contextlib.suppress(AttributeError, ValueError):
@@ -120,6 +121,13 @@ def run(arguments: Sequence[str]) -> int:
         return 1
 
 
+def _open_missing_streams() -> None:
+    """A closed stdout or stderr (`>&-`) is None in Python; what is written there goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process lives
+
+
 @contextlib.contextmanager
 def _signals() -> Iterator[None]:
     """End in an orderly way, sandbox removed, on SIGTERM and a closed terminal as on Ctrl-C."""
@@ -128,7 +136,9 @@ def _signals() -> Iterator[None]:
         raise KeyboardInterrupt
 
     try:
-        before = {n: signal.signal(n, interrupt) for n in (signal.SIGTERM, signal.SIGHUP)}
+        # Under nohup SIGHUP is ignored, and stays so.
+        ends = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+        before = {n: signal.signal(n, interrupt) for n in ends}
     except ValueError:  # not the main thread: whoever runs it there handles signals
         yield
         return

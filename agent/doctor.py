@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from bedev.sandboxes.errors import BedevError
 
 if TYPE_CHECKING:
-    from bedev.sandboxes.recipe import Recipe
+    from bedev.agent.repository import Repository
 
 Status = Literal["ok", "missing", "warning", "unknown"]
 
@@ -34,16 +34,14 @@ class Row:
     fix: str = ""
 
 
-def examine(repo: Path) -> list[Row]:
-    """All rows, the machine first. Never raises for what is missing."""
+def examine(repo: Path, path: str = "", engine: str = "") -> list[Row]:
+    """All rows, the machine first; `path` and `engine` as in `bedev fix`. Never raises for a lack."""
     rows = [_system(), _python(), _git(), _disk()]
-    engine, memory, usable = _engine()
-    rows += [engine, *memory]
-    repository, recipe = _repository(repo)
+    status, memory, usable = _engine()
+    rows += [status, *memory]
+    repository, images = _repository(repo, path, engine)
     rows += repository
-    if recipe is not None and usable:
-        rows += _images(recipe)
-    return rows
+    return rows + (_images(images) if usable else [])
 
 
 def _system() -> Row:
@@ -112,76 +110,76 @@ def _engine() -> tuple[Row, list[Row], bool]:
     return Row("engine", "ok", found, needed), rows, True
 
 
-def _repository(repo: Path) -> tuple[list[Row], Recipe | None]:
+def _repository(repo: Path, path: str, engine: str) -> tuple[list[Row], tuple[str, ...]]:
+    """The repository's state, and what a run would detect in HEAD; the images that it would need."""
     from bedev.agent.repository import Repository
 
     try:
         with Repository.open(repo) as repository:
-            dirty = repository.is_dirty()
             branch = repository.head_branch or "a detached HEAD"
             found = f"{repository.top}, {branch} at {repository.head[:12]}"
             row = Row("repository", "ok", found)
-            if dirty:
+            if repository.is_dirty():
                 row = Row(
                     "repository",
                     "warning",
                     f"{found}; with changes that are not committed",
                     "nothing: base is HEAD, and these changes are neither seen nor touched",
                 )
-            rows, recipe = _recipe(repository)
-            return [row, *rows], recipe
+            rows, images = _recipe(repository, path, engine)
+            return [row, *rows], images
     except BedevError as error:
-        row = Row(
-            "repository",
-            "missing",
-            f"{error.what} ({error.where or repo})",
-            "a git repository",
-            error.next_step,
-        )
-        return [row], None
+        return [_wrong("repository", error, "a git repository with a commit")], ()
 
 
-def _recipe(repository: object) -> tuple[list[Row], Recipe | None]:
-    """What detection says of HEAD, each finding with its source."""
-    from bedev.agent.repository import Repository
-    from bedev.agent.settings import RepositorySettings
-    from bedev.sandboxes.stacks import stack as stacks
+def _recipe(repository: Repository, path: str, engine: str) -> tuple[list[Row], tuple[str, ...]]:
+    """What detection says of HEAD, each finding with its source; the same code as a run's."""
+    from bedev.agent.settings import load
+    from bedev.agent.subject import open_subject
 
-    assert isinstance(repository, Repository)
-    repository.import_commits(repository.head)
-    tree = repository.tree(repository.head)
     try:
-        content = tree.read("bedev.toml")
-        chosen = RepositorySettings.parse(content) if content is not None else RepositorySettings()
-        stack, recipe = stacks.detect(tree, chosen.engine, chosen.stack)
-        recipe = chosen.apply(recipe)
+        settings = load({"engine": engine})
     except BedevError as error:
-        return [
-            Row("stack", "missing", f"{error.what} ({error.where})", "a framework", error.next_step)
-        ], None
-    rows = [Row("stack", "ok", f"{stack.title}; {len(recipe.findings)} findings, below")]
-    if recipe.engine:
-        rows.append(Row("database", "ok", f"{recipe.engine} ({recipe.engine_image or 'its usual image'})"))
-    else:
-        rows.append(
-            Row(
-                "database",
-                "missing",
-                "no engine was detected",
-                "a database",
-                "bedev fix ... --engine mariadb",
-            )
+        return [_wrong("settings", error, "")], ()
+    try:
+        repository.import_commits(repository.head)
+        subject = open_subject(
+            repository,
+            repository.head,
+            path=path,
+            engine=settings.engine,
+            sandbox=settings.sandbox,
+            settings=settings,
+            allow_images=settings.allow_images,
         )
-    rows += [Row("finding", "ok", f"{f.key} = {f.value}  [{f.source}]") for f in recipe.findings]
-    return rows, recipe
+    except BedevError as error:
+        return [_wrong("application", error, "an application that bedev can bring up")], ()
+    recipe = subject.recipe
+    database = recipe.engine_image or subject.engine.default_image()
+    rows = [
+        Row("application", "ok", f"{subject.stack.title} on {recipe.image}"),
+        Row("database", "ok", f"{subject.engine.title} on {database}"),
+        *(Row("detected", "ok", f"{f.key} = {f.value}  [{f.source}]") for f in recipe.findings),
+    ]
+    return rows, tuple(dict.fromkeys((recipe.image, database)))
 
 
-def _images(recipe: Recipe) -> list[Row]:
+def _wrong(name: str, error: BedevError, needed: str) -> Row:
+    return Row(
+        name,
+        "missing",
+        f"{error.what} ({error.where})" if error.where else error.what,
+        needed,
+        error.next_step,
+    )
+
+
+def _images(names: tuple[str, ...]) -> list[Row]:
     """Which images a run needs; one that is not there is pulled at the first run."""
     from bedev.sandboxes.docker_engine import engine, explanation, is_engine_error, is_missing
 
     rows = []
-    for name in filter(None, (recipe.image, recipe.engine_image)):
+    for name in names:
         try:
             size = int(engine().inspect_image(name)["Size"])
             rows.append(Row("image", "ok", f"{name}, {size / 1e6:,.0f} MB"))
@@ -189,10 +187,8 @@ def _images(recipe: Recipe) -> list[Row]:
             if not is_engine_error(error):
                 raise
             if is_missing(error):
-                fix = f"docker pull {name}"
-                rows.append(
-                    Row("image", "warning", f"{name} is not here yet", "it is pulled at the first run", fix)
-                )
+                found, fix = f"{name} is not here yet", f"docker pull {name}"
+                rows.append(Row("image", "warning", found, "it is pulled at the first run", fix))
             else:
                 rows.append(Row("image", "unknown", f"{name}: {explanation(error)}"))
     return rows

@@ -13,6 +13,8 @@ def doctor(
     repo: Annotated[
         Path, typer.Option("--repo", help="A folder of the repository to look at.", metavar="DIR")
     ] = Path("."),
+    path: options.Sub = "",
+    engine: options.Engine = None,
     json: options.Json = False,
 ) -> int:
     """Say what bedev needs on this machine and in this repository, and how to get what is missing.
@@ -21,7 +23,7 @@ def doctor(
     """
     from bedev.agent.doctor import examine
 
-    rows = examine(repo)
+    rows = examine(repo, path, engine or "")
     missing = [row for row in rows if row.status == "missing"]
     if json:
         from dataclasses import asdict

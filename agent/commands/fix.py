@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -106,10 +107,10 @@ def print_result(result: RunResult, repo: Path) -> None:
         output.line(for_terminal(result.message))
     output.line(f"outcome  {result.outcome}   run {one_line(result.run)}")
     if result.branch:
-        at = "" if str(repo) == "." else f"git -C {one_line(repo)} "
         output.line(f"branch   {one_line(result.branch)}")
-        output.line(f"look     {at or 'git '}diff {result.base[:12]} {one_line(result.branch)}")
-        where = "" if str(repo) == "." else f" --repo {one_line(repo)}"
+        there = shlex.quote(one_line(repo))
+        at, where = ("", "") if there == "." else (f" -C {there}", f" --repo {there}")
+        output.line(f"look     git{at} diff {result.base[:12]} {one_line(result.branch)}")
         output.line(f"verify   bedev verify {one_line(result.branch)}{where}")
     if result.report:
         output.line(f"report   {one_line(result.report)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,16 +22,14 @@ RULES: Mapping[str, str] = {
     "less_work": "The database server counts at least 1.2 times less work in total, and no question costs "
     "materially more. This check decides; it does not depend on the clock.",
     "faster": "Interleaved warm requests show no slowdown; where time cannot be told, the verdict says it.",
-    "migration": "Where the patch has a migration: up, down, up works, and after down the schema equals base's.",
+    "migration": "Where the patch has a migration: up, down, up works; after down the schema equals base's.",
     "write_cost": "Where the patch adds an index: its size is measured and stated.",
 }
 """What each check asks, in a sentence."""
 
 
 def verify(
-    ref: Annotated[
-        str | None, typer.Argument(help="A branch, tag or commit.", metavar="REF", show_default=False)
-    ] = None,
+    ref: Annotated[str | None, typer.Argument(help="A branch, tag or commit.", show_default=False)] = None,
     patch: Annotated[
         Path | None, typer.Option("--patch", help="Judge this patch file instead.", metavar="FILE")
     ] = None,
@@ -121,7 +120,7 @@ def verify(
     result = run_verify(request, make_screen())
     report = written.get("markdown")
     if report is not None:
-        write_markdown(result, report, ref or f"--patch {patch}")
+        write_markdown(result, report, ref or f"--patch {shlex.quote(str(patch))}")
     if json:
         output.print_json(result.to_dict(ref, str(report) if report else None))
     else:

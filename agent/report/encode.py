@@ -59,7 +59,7 @@ def for_markdown_code(text: object, width: int = 200) -> str:
 _ACTIVE = re.compile(
     r"@|#|://|www\.|mailto:|xmpp:|\.(?:com|org|net|io|dev|app)\b|^GH-\d+|\b[0-9a-f]{7,40}\b", re.IGNORECASE
 )
-_PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>()+!|~$&^=-])")
+_PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>()!|~$&^])")
 
 
 def for_markdown_text(text: object, width: int = 400) -> str:
@@ -73,8 +73,8 @@ def for_markdown_text(text: object, width: int = 400) -> str:
 
 def _escaped(word: str) -> str:
     escaped = _PUNCTUATION.sub(r"\\\1", word)
-    # `1.` at the beginning of a line is a list.
-    return re.sub(r"^(\d+)\.$", r"\1\\.", escaped)
+    # At the beginning of a line `1.`, `-` and `+` are lists, `=` underlines a heading.
+    return re.sub(r"^(\d+)([.)])$", r"\1\\\2", re.sub(r"^([-+=])", r"\\\1", escaped))
 
 
 def fence(text: object, language: str = "", *, limit: int = 20_000) -> str:

@@ -78,6 +78,19 @@ def indexes(proof: Proof) -> tuple[Index, ...]:
     )
 
 
+def plans(proof: Proof) -> dict[str, str]:
+    """One line a side: how the first plan of `environment.plans` reaches each table."""
+    found = proof.environment.get("plans") if isinstance(proof.environment, Mapping) else None
+    lines = {}
+    for side in ("base", "patch"):
+        first = next(iter(maps(found.get(side))), {}) if isinstance(found, Mapping) else {}
+        steps = [s for s in maps(first.get("steps")) if s.get("table")]
+        words = (f"{s.get('table')} {s.get('access') or ''} {s.get('index') or ''}" for s in steps[:4])
+        if steps:
+            lines[side] = ", ".join(" ".join(text.split()) for text in words)
+    return lines
+
+
 def changed_paths(proof: Proof) -> tuple[str, ...]:
     """Files that the patch changes."""
     return strings(evidence(proof, "scope").get("paths"))

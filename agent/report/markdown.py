@@ -6,11 +6,12 @@ a block that says so. Every text from outside is set as code or escaped.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 from bedev.agent.gate.proof import Check, Proof
 from bedev.agent.report import evidence as read
-from bedev.agent.report.encode import fence, for_markdown_code, for_markdown_text
+from bedev.agent.report.encode import fence, for_markdown_code, for_markdown_text, one_line
 from bedev.agent.report.terminal import REALISM
 
 MOST_LINES = 40
@@ -36,20 +37,24 @@ def pull_request(
     """The report of a patch as Markdown.
 
     `change` says what was changed, in at most three lines; without it the changed files are listed.
-    `plans` are the one-line plans under `base` and `patch`. `call_sites` are `file:line` of the slow
-    query. `author` is who wrote reasoning, risk, rollout and rollback (`advisor`, a model's name).
+    `plans` are the one-line plans under `base` and `patch` (None: those that the proof holds).
+    `call_sites` are `file:line` of the slow query. `author` is who wrote reasoning, risk, rollout and rollback (`advisor`, a model's name).
     """
     title = _TITLES.get(str(proof.verdict), "Unproven")
+    facts = [_asked(proof, task), *_slow(proof), *_called(call_sites)]
     lines = [
         f"## {title}: {for_markdown_text(proof.headline or task or proof.claim, 160)}",
         "",
-        _asked(proof, task),
-        *_slow(proof),
+        *_hard(facts),
     ]
-    if call_sites:
-        more = f" and {len(call_sites) - 2} more" if len(call_sites) > 2 else ""
-        lines.append(f"**Called from**: {', '.join(for_markdown_code(c) for c in call_sites[:2])}{more}")
-    lines += ["", *_change(proof, change), "", *_numbers(proof, plans or {}), "", *_checks(proof)]
+    lines += [
+        "",
+        *_change(proof, change),
+        "",
+        *_numbers(proof, read.plans(proof) if plans is None else plans),
+        "",
+        *_checks(proof),
+    ]
     lines += ["", *_words(reasoning, risk, rollout, rollback, author)]
     lines += [_footing(proof), "", "Run the proof again:", *_again(branch)]
     text = "\n".join(_single_blanks(lines))
@@ -65,6 +70,12 @@ def _asked(proof: Proof, task: str) -> str:
     user = f" as {for_markdown_code(proof.scenario['as'], 80)}" if proof.scenario.get("as") else ""
     given = f"; task: {for_markdown_code(task, 120)}" if task else ""
     return f"**Asked**: {shown}{more}{user}{said}{given}"
+
+
+def _called(call_sites: Sequence[str]) -> list[str]:
+    more = f" and {len(call_sites) - 2} more" if len(call_sites) > 2 else ""
+    shown = ", ".join(for_markdown_code(c) for c in call_sites[:2])
+    return [f"**Called from**: {shown}{more}"] if shown else []
 
 
 def _slow(proof: Proof) -> list[str]:
@@ -93,10 +104,11 @@ def _change(proof: Proof, change: Sequence[str]) -> list[str]:
     added = read.indexes(proof)
     if added:
         texts = [
-            f"{for_markdown_code(f'{i.table} ({i.columns})', 120)}, {read.size(i.bytes)}" for i in added[:3]
+            f"{for_markdown_code(f'{i.table} ({i.columns})', 120)} takes {read.size(i.bytes)}"
+            for i in added[:3]
         ]
         more = f"; and {len(added) - 3} more" if len(added) > 3 else ""
-        lines.append(f"- adds an index: {'; '.join(texts)}{more}")
+        lines.append(f"- new index: {'; '.join(texts)}{more}")
     return ["**Change**", *lines] if lines else []
 
 
@@ -175,8 +187,9 @@ def _footing(proof: Proof) -> str:
 
 
 def _again(branch: str) -> list[str]:
-    commands = f"git fetch origin {NOTES_REFSPEC}\nbedev verify {branch}"
-    return fence(commands, "sh").splitlines()
+    """Commands that are safe to paste: a branch name may hold what a shell obeys (`;`, `$(...)`)."""
+    command = f"bedev verify {branch if branch.startswith('--patch ') else shlex.quote(one_line(branch))}"
+    return fence(f"git fetch origin {NOTES_REFSPEC}\n{command}", "sh").splitlines()
 
 
 def _single_blanks(lines: Sequence[str]) -> list[str]:

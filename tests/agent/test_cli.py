@@ -125,7 +125,6 @@ def test_nothing_of_the_users_repository_is_imported(tmp_path: Path) -> None:
         "docker",
         "git",
         "sqlglot",
-        "contextlib2",
         "msgspec",
         "jinja2",
         "platformdirs",
@@ -148,8 +147,8 @@ def test_nothing_of_the_users_repository_is_imported(tmp_path: Path) -> None:
 def test_it_starts_as_a_module_too(tmp_path: Path) -> None:
     (tmp_path / "typer.py").write_text("raise SystemExit(99)\n")
     found = subprocess.run(
-        [sys.executable, "-m", "bedev.agent.entry", "--version"], cwd=tmp_path, capture_output=True, text=True,
-        check=False, env={**os.environ, "PYTHONPATH": "."},
+        [sys.executable, "-m", "bedev.agent.entry", "--version"], cwd=tmp_path, check=False,
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": "."},
     )  # fmt: skip
     assert found.returncode == 0
     assert found.stdout.startswith("bedev ")
@@ -365,6 +364,14 @@ def test_sigterm_ends_like_ctrl_c(tmp_path: Path) -> None:
     assert "interrupted" in found.stderr
 
 
+def test_a_reader_that_goes_away_and_a_closed_stdout_are_no_faults(tmp_path: Path) -> None:
+    for command in (f"{BEDEV} verify --rules --json | true", f"{BEDEV} verify --rules >&-"):
+        found = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert (found.returncode, found.stderr) == (0, "")
+
+
 # The other commands
 
 
@@ -455,9 +462,9 @@ def test_doctor_names_what_was_detected_and_where(tmp_path: Path, capsys: pytest
     target = demo.make_repository(demo.example_folder(), tmp_path / "shop")
     rows = examine(target)
     found = [(row.name, row.found) for row in rows]
-    assert ("stack", "ok") in [(row.name, row.status) for row in rows]
+    assert ("application", "ok") in [(row.name, row.status) for row in rows]
     assert any(
-        name == "finding" and "image = debian:trixie-slim  [bedev.toml:3]" in text for name, text in found
+        name == "detected" and "image = debian:trixie-slim  [bedev.toml:3]" in text for name, text in found
     )
 
 

@@ -36,7 +36,7 @@ def test_it_says_what_was_slow_what_changed_and_how_to_run_the_proof_again() -> 
     assert "`GET /api/users?email=a%40b.c` (found by bedev before anything was edited)" in text
     assert "**Slow on base**: 200,312 units of database work and 82.1 ms a warm request" in text
     assert "`app/Http/Controllers/UserController.php:31`" in text
-    assert "`users (email)`, 8.5 MiB" in text
+    assert "new index: `users (email)` takes 8.5 MiB" in text
     assert "| work | 200,312 | 126 | 1,590 x less | database server |" in text
     assert "| rows examined | 200,000 | 1 |" in text
     assert "| time, warm | 82.1 ms | 3.4 ms | 24.1 x less (20.3 to 28, 21 pairs) | probe |" in text
@@ -122,3 +122,24 @@ def test_nothing_in_it_mentions_people_closes_issues_or_loads_images() -> None:
     assert "#1" not in outside
     assert not re.search(r"(?<!\\)<", outside)
     assert "\u202e" not in text
+
+
+def test_its_commands_can_be_pasted_whatever_the_branch_is_called() -> None:
+    assert "\nbedev verify 'x;$(reboot)'\n" in whole(proof(), branch="x;$(reboot)")
+
+
+def test_plans_come_from_the_proof_where_nobody_gives_them() -> None:
+    step = {"table": "users", "access": "ref", "index": "users_email_index"}
+    plans = {
+        "base": [{"steps": [{"table": "users", "access": "ALL", "index": None}]}],
+        "patch": [{"steps": [step]}],
+    }
+    text = whole(proof(environment={"plans": plans}), plans=None)
+    assert "| plan | `users ALL` | `users ref users_email_index` | | database server |" in text
+
+
+def test_lines_that_belong_to_one_paragraph_stay_lines() -> None:
+    lines = whole(proof()).splitlines()
+    assert lines[2].endswith("\\")
+    assert lines[3].endswith("\\")
+    assert not lines[4].endswith("\\")
