@@ -1,4 +1,4 @@
-"""What a run leaves behind: the branch with its trailer, the proof as a note, the report for a pull request."""
+"""What a run leaves behind: a branch with its trailers, the proof as a note, a report for people."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def result(
     message = proof.headline
     if proof.verdict == "verified":
         first = words.change[0].split(":")[0] if words.change else words.task
-        subject = first[:1].upper() + first[1:]
+        title = first[:1].upper() + first[1:]
         body = "\n".join((f"Task: {words.task}", "", *words.change, "", proof.headline))
         trailers = (("Bedev-Run", run), ("Bedev-Proof", proof.digest), ("Bedev-Base", proof.base))
         made = repository.create_branch(
-            proof.tree, proof.base, slug(words.task), run, commit_message(subject, body, trailers)
+            proof.tree, proof.base, slug(words.task), run, commit_message(title, body, trailers)
         )
         branch, commit = made.name, made.commit
         repository.write_note(commit, proof.to_json())
@@ -65,8 +65,8 @@ def result(
         plans=_plans(proof),
         call_sites=words.call_sites,
         reasoning="; ".join(words.notes) or "measured: see the table",
-        risk="an index costs space and a little time on each write (write_cost); queries that it does not serve are as before",
-        rollout="run the migration when writes are few: the server builds the index online, at the size above",
+        risk="an index costs space and a little time on each write; other queries are as before",
+        rollout="run the migration when writes are few: the server builds the index online",
         rollback="roll the migration back: it drops the index and changes nothing else",
         author="advisor",
     )

@@ -1,4 +1,4 @@
-"""A run, from task to branch: the seven steps of docs/architecture.md, and `verify`, which is the gate alone."""
+"""A run, from task to branch (docs/architecture.md), and `verify`, which is the gate alone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from bedev.agent import leave
@@ -24,7 +25,9 @@ from bedev.agent.screen import Screen
 from bedev.agent.subject import Subject, open_subject, repository_of
 from bedev.sandboxes.application import Application, Brought, DataFacts, DataWish, bring_up, make_data
 from bedev.sandboxes.docker_pod import DockerSandbox
+from bedev.sandboxes.engines.engine import Statement
 from bedev.sandboxes.errors import BedevError, UsageError
+from bedev.sandboxes.stacks.stack import TracedQuery
 from bedev.tools.database.grow import grow_database
 from bedev.tools.database.workload import Workload, build, n_plus_one
 from bedev.tools.scenarios.scenario import Scenario
@@ -98,14 +101,12 @@ def _fix(
             journal.append("scenario", scenario=scenario.to_dict() if scenario else None, why=why)
             usage = {"seconds": round(time.monotonic() - began, 1), "turns": 0, "tokens": 0}
             if scenario is None:
-                measured = "; ".join(
-                    f"{t.question.label} {t.refused or f'{t.seconds * 1000:.0f} ms, work {t.work:,}'}"
-                    for t in tried[:6]
+                measured = "; ".join(f"{t.question.label} {t.refused or t.figures}" for t in tried[:6])
+                message = (
+                    f"{why}. Measured: {measured or 'nothing'}. "
+                    "Give the request yourself with --http, --scenario or --sql."
                 )
-                return RunResult(
-                    run, "nothing_slow", None, None, base, {}, None, usage, None,
-                    f"{why}. Measured: {measured or 'nothing'}. Give the request yourself with --http, --scenario or --sql.", 1,
-                )  # fmt: skip
+                return RunResult(run, "nothing_slow", None, None, base, {}, None, usage, None, message, 1)
             with screen.step("baseline"):
                 baseline = _baseline(app, scenario, wish.seed, screen)
             _show_baseline(baseline, screen)
@@ -282,9 +283,8 @@ def _scenario(
         ("request", "time", "work", "queries", "why it fits"),
     )
     if found.chosen is not None:
-        screen.say(
-            f"scenario: {found.chosen.questions[0].text} ({found.why}); --http, --scenario or --sql choose another"
-        )
+        screen.say(f"scenario: {found.chosen.questions[0].text} ({found.why})")
+        screen.say("--http, --scenario or --sql choose another")
     return found.chosen, found.why, found.tried
 
 
@@ -304,10 +304,11 @@ def _baseline(app: Application, scenario: Scenario, seed: int, screen: Screen) -
                 where="the scenario",
                 detail=app.server_log()[-1500:],
             )
-    statements, traced = [], []
+    statements: list[Statement] = []
+    traced: list[TracedQuery] = []
     seconds = 0.0
     for question in scenario.questions:
-        (_, took), sent, traces = app.capture(lambda q=question: measure.ask(app, q, scenario))
+        (_, took), sent, traces = app.capture(partial(measure.ask, app, question, scenario))
         statements.extend(sent)
         traced.extend(traces)
         seconds += took

@@ -19,7 +19,8 @@ from bedev.sandboxes.stacks import stack as stacks
 from bedev.sandboxes.stacks.stack import Stack
 
 SECRET_FILES = (
-    "**/.env", "**/.env.local", "**/.env.production", "**/.env.staging", "**/auth.json", "**/.npmrc", "**/.netrc",
+    "**/.env", "**/.env.local", "**/.env.production", "**/.env.staging", "**/auth.json", "**/.npmrc",
+    "**/.netrc",
 )  # fmt: skip
 """Not copied into a sandbox, whatever the repository holds: the recipe makes its own environment file."""
 

@@ -324,7 +324,7 @@ class Application:
             raise SetUpFailed(
                 f"The recipe's step '{step}' {how}.",
                 where=command,
-                next_step=f"Correct it in bedev.toml ([recipe] {step} = ...) in the base commit, or run it by hand.",
+                next_step=f"Correct it in the base commit's bedev.toml: [recipe] {step} = ...",
                 detail=result.last_lines,
             )
         return result

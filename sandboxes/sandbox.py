@@ -229,7 +229,7 @@ class SetUpStep:
 
 @dataclass(frozen=True)
 class HostAccess:
-    """What the user lets the set-up phase use: variables by name, a CA file, a proxy. Nothing else sees it."""
+    """What the user lets the set-up phase use: variables by name, a CA file, a proxy."""
 
     pass_env: tuple[str, ...] = ()
     ca_file: str | None = None

@@ -28,7 +28,7 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Asked:
-    """One question on one data set: base's answers (several runs), the patch's, work and time of each."""
+    """One question on one data set: base's answers (several runs), the patch's, and the work of each."""
 
     question: Question
     base: tuple[Answer, ...]
@@ -52,7 +52,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class DataSetResult:
-    """`name`: `seen` (the seed that a run works with) or `held-out` (made for this judgement alone)."""
+    """`name`: `seen` (the seed that a run works with) or `held-out` (made for one judgement)."""
 
     name: str
     facts: DataFacts
@@ -67,7 +67,7 @@ class DataSetResult:
 
 @dataclass(frozen=True)
 class MigrationRun:
-    """One way through the patch's migrations on grown data. `schema_equal` compares before with after down."""
+    """One way through the patch's migrations on grown data; `schema_equal`: after down it is base's."""
 
     files: tuple[str, ...]
     up: CommandResult

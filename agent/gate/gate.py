@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +22,7 @@ from bedev.agent.gate.case import Case, MigrationRun, Watcher
 from bedev.agent.gate.claims import verdict
 from bedev.agent.gate.proof import Check, Proof
 from bedev.sandboxes.application import Application, DataFacts, Grow, make_data
+from bedev.sandboxes.engines.engine import Plan, PlanNode
 from bedev.sandboxes.errors import BedevError, SetUpFailed
 
 
@@ -122,9 +124,8 @@ def _on_data(
                 case.data_sets.append(result)
                 with _clock(case, "plans"):
                     for side, app in case.sides.items():
-                        _, statements, _ = app.capture(
-                            lambda a=app: measure.ask(a, case.scenario.questions[0], case.scenario)  # type: ignore[union-attr]
-                        )
+                        first = case.scenario.questions[0]
+                        _, statements, _ = app.capture(partial(measure.ask, app, first, case.scenario))
                         case.plans[side] = measure.explained(app, statements)
                 if all(a.difference is None for a in result.asked):
                     if held_out is not None and not held_out.done():
@@ -268,18 +269,26 @@ def _proof(
     )
 
 
-def _plan(plan: Any) -> dict[str, Any]:
+def _plan(plan: Plan) -> dict[str, Any]:
     return {
         "sql": plan.sql[:2000],
         "findings": [{"id": f.id, "table": f.table, "words": f.words, "rows": f.rows} for f in plan.findings],
-        "steps": [
-            {k: v for k, v in {"table": n.table, "access": n.access, "index": n.index, "rows": n.actual_rows, "estimated": n.estimated_rows}.items() if v not in ("", None)}
-            for n in _nodes(plan.root)
-        ],
-    }  # fmt: skip
+        "steps": [_step(node) for node in _nodes(plan.root)],
+    }
 
 
-def _nodes(node: Any) -> Iterator[Any]:
+def _step(node: PlanNode) -> dict[str, Any]:
+    facts = {
+        "table": node.table,
+        "access": node.access,
+        "index": node.index,
+        "rows": node.actual_rows,
+        "estimated": node.estimated_rows,
+    }
+    return {name: value for name, value in facts.items() if value not in ("", None)}
+
+
+def _nodes(node: PlanNode) -> Iterator[PlanNode]:
     yield node
     for child in node.children:
         yield from _nodes(child)

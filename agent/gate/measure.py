@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from bedev.agent.gate.case import Asked, Case, DataSetResult, Timing, Watcher
 from bedev.agent.gate.checks.faster import pairs_for
@@ -94,7 +95,7 @@ def variants(
     words: list[str] = []
     for question in scenario.questions:
         questions.append(question)
-        _, statements, _ = app.capture(lambda q=question: ask(app, q, scenario))
+        _, statements, _ = app.capture(partial(ask, app, question, scenario))
         for parameter in find_parameters(question, statements, schema, app.engine.dialect):
             found.append(parameter)
             values = _values(app, parameter, seed)

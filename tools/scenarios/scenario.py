@@ -99,8 +99,8 @@ def http_question(text: str, body: str = "") -> Question:
     ):
         raise UsageError(
             f"--http {text!r} is not a request.",
-            next_step="Write it as --http 'GET /api/users?email=a%40b.c': a method and a path that begins with a slash, "
-            "without host and without spaces (%20).",
+            next_step="Write it as --http 'GET /api/users?email=a%40b.c': a method and a path that begins "
+            "with a slash, without host and without spaces (%20).",
         )
     return Question("http", f"{method} {path}", body)
 

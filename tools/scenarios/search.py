@@ -38,6 +38,10 @@ class Tried:
     refused: str = ""
 
     @property
+    def figures(self) -> str:
+        return f"{self.seconds * 1000:.0f} ms, work {self.work:,}"
+
+    @property
     def slow(self) -> bool:
         return not self.refused and (self.seconds >= SLOW_SECONDS or self.work >= SLOW_WORK)
 
@@ -99,15 +103,12 @@ def search(
     best = max((t.score for t in tried), default=0.0)
     fitting = [t for t in tried if t.slow and t.score >= FITS * best]
     if not fitting:
-        refused = next((t.refused for t in tried if t.refused), "")
         why = "nothing slow fits the task" if tried else "no request of this application fits the task"
-        return Search(
-            tuple(tried),
-            None,
-            f"{why}{'; ' + refused if refused and not any(not t.refused for t in tried) else ''}",
-        )
+        if tried and all(t.refused for t in tried):
+            why = f"every request that fits is refused: {tried[0].refused}"
+        return Search(tuple(tried), None, why)
     chosen = max(fitting, key=lambda t: (t.seconds, t.work))
-    why = f"the slowest of {len(tried)} that were tried and fit the task: {chosen.seconds * 1000:.0f} ms, {chosen.why}"
+    why = f"{chosen.figures}: the slowest of {len(tried)} tried that fits the task; {chosen.why}"
     return Search(tuple(tried), Scenario((chosen.question,), as_user, headers, brought_by="bedev"), why)
 
 

@@ -1,4 +1,4 @@
-"""`less_work`: the database does materially less for the same questions. Decides; does not depend on the clock.
+"""`less_work`: the database does materially less for the same questions. It decides, not the clock.
 
 work = rows examined + rows sorted + rows sent + 10 x pages + 10 x temporary pages + 100 x statements.
 """

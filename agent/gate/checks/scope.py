@@ -12,16 +12,17 @@ from bedev.agent.gate.proof import Check
 ORDER = 10
 
 REFUSED = (
-    ".github/**", ".gitlab-ci.yml", ".gitlab/**", ".circleci/**", "**/Jenkinsfile", "bitbucket-pipelines.yml",
-    "azure-pipelines.yml", ".travis.yml", ".drone.yml", ".husky/**", ".githooks/**", ".pre-commit-config.yaml",
-    "**/.gitattributes", "**/.gitmodules", "**/.gitignore", "**/Dockerfile*", "**/docker-compose*.y*ml",
-    "**/compose*.y*ml", "**/.dockerignore", "**/Makefile", "**/composer.json", "**/composer.lock",
-    "**/package.json", "**/package-lock.json", "**/yarn.lock", "**/pnpm-lock.yaml", "**/auth.json",
-    "**/pyproject.toml", "**/setup.cfg", "**/setup.py", "**/requirements*.txt", "**/poetry.lock", "**/uv.lock",
-    "**/Pipfile*", "**/go.mod", "**/go.sum", "**/pom.xml", "**/build.gradle*", "**/Gemfile*",
-    "**/.env", "**/.env.*", "**/.envrc", ".vscode/**", ".idea/**", "**/CLAUDE.md", "**/AGENTS.md", ".claude/**",
-    "bedev.toml", "**/vendor/**", "**/node_modules/**", "**/.user.ini", "**/php.ini", "**/.htaccess",
-    "**/sitecustomize.py", "**/conftest.py",
+    ".github/**", ".gitlab-ci.yml", ".gitlab/**", ".circleci/**", "**/Jenkinsfile",
+    "bitbucket-pipelines.yml", "azure-pipelines.yml", ".travis.yml", ".drone.yml", ".husky/**",
+    ".githooks/**", ".pre-commit-config.yaml", "**/.gitattributes", "**/.gitmodules", "**/.gitignore",
+    "**/Dockerfile*", "**/docker-compose*.y*ml", "**/compose*.y*ml", "**/.dockerignore", "**/Makefile",
+    "**/composer.json", "**/composer.lock", "**/package.json", "**/package-lock.json", "**/yarn.lock",
+    "**/pnpm-lock.yaml", "**/auth.json", "**/pyproject.toml", "**/setup.cfg", "**/setup.py",
+    "**/requirements*.txt", "**/poetry.lock", "**/uv.lock", "**/Pipfile*", "**/go.mod", "**/go.sum",
+    "**/pom.xml", "**/build.gradle*", "**/Gemfile*", "**/.env", "**/.env.*", "**/.envrc", ".vscode/**",
+    ".idea/**", "**/CLAUDE.md", "**/AGENTS.md", ".claude/**", "bedev.toml", "**/vendor/**",
+    "**/node_modules/**", "**/.user.ini", "**/php.ini", "**/.htaccess", "**/sitecustomize.py",
+    "**/conftest.py",
 )  # fmt: skip
 
 

@@ -31,7 +31,6 @@ class MariaDB:
     port = 3306
     dialect = "mysql"
     users: Mapping[Role, str] = server.USERS
-    users: Mapping[Role, str] = server.USERS
 
     def image_spec(self, image: str) -> ImageSpec:
         return server.image_spec(image)
