@@ -208,10 +208,12 @@ def value_queries(parameter: Parameter, seed: int, dialect: str = "mysql") -> tu
     )
 
 
-def count_query(parameter: Parameter, value: str, dialect: str = "mysql") -> str:
-    """A query whose only value is how many rows have `value`; 0 where it is absent."""
+def count_query(parameter: Parameter, value: str | None = None, dialect: str = "mysql") -> str:
+    """A query whose only value is how many rows have `value`; 0 where it is absent. Without a value it
+    has one placeholder, `%s`."""
     column, table = _quoted(parameter.column, dialect), _quoted(parameter.table, dialect)
-    return f"SELECT COUNT(*) AS times FROM {table} WHERE {column} = {_text(value, dialect)}"
+    wanted = "%s" if value is None else _text(value, dialect)
+    return f"SELECT COUNT(*) AS times FROM {table} WHERE {column} = {wanted}"
 
 
 _LARGEST = {"tinyint": 127, "smallint": 32_767, "mediumint": 8_388_607, "int": 2_147_483_647}
