@@ -42,7 +42,7 @@ def fix(
 
     Your checkout is never touched. Without a scenario bedev looks for one and says what it tried.
     """
-    from bedev.agent.settings import load, parse_out
+    from bedev.agent.settings import load
     from bedev.sandboxes.errors import UsageError
     from bedev.tools.scenarios import scenario as scenarios
 
@@ -81,7 +81,7 @@ def fix(
         scenario_files=files,
         data=data,
         seed=seed,
-        out=parse_out(out or ()),
+        out=options.parse_out(out or ()),
         settings=settings,
     )
     from bedev.agent.run import fix as run_fix

@@ -131,3 +131,29 @@ def check_claim(claim: str) -> str:
             next_step=f"Use one of: {', '.join(NEEDS)}. `bedev verify --rules` says what each needs.",
         )
     return claim
+
+
+def parse_out(texts: Sequence[str]) -> dict[str, Path]:
+    """`markdown=FILE` of --out. Raises UsageError."""
+    found: dict[str, Path] = {}
+    for text in texts:
+        kind, equals, path = text.partition("=")
+        if kind in ("html", "sarif", "junit"):
+            raise UsageError(
+                f"--out {kind} is not in this version.", where="--out", next_step="Use --out markdown=FILE."
+            )
+        if kind != "markdown" or not equals or not path:
+            raise UsageError(
+                f"--out {text!r} is not KIND=FILE.",
+                where="--out",
+                next_step="For instance: --out markdown=proof.md",
+            )
+        if kind in found:
+            raise UsageError(f"--out {kind} is given twice.", where="--out", next_step="Give it once.")
+        target = Path(path)
+        if not target.absolute().parent.is_dir() or target.is_dir():
+            raise UsageError(
+                f"{path} cannot be written.", where="--out", next_step="Name a file in a folder that exists."
+            )
+        found[kind] = target
+    return found

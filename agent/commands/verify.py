@@ -64,7 +64,7 @@ def verify(
     if rules:
         print_rules(json)
         return 0
-    from bedev.agent.settings import load, parse_out
+    from bedev.agent.settings import load
     from bedev.sandboxes.errors import UsageError
     from bedev.tools.scenarios import scenario as scenarios
 
@@ -89,7 +89,7 @@ def verify(
         if file is not None:
             options.check_file(file, flag)
     files = options.scenario_files(with_)
-    written = parse_out(out or ())
+    written = options.parse_out(out or ())
     request = VerifyRequest(
         repo=repo,
         ref=ref,

@@ -38,7 +38,8 @@ def pull_request(
 
     `change` says what was changed, in at most three lines; without it the changed files are listed.
     `plans` are the one-line plans under `base` and `patch` (None: those that the proof holds).
-    `call_sites` are `file:line` of the slow query. `author` is who wrote reasoning, risk, rollout and rollback (`advisor`, a model's name).
+    `call_sites` are `file:line` of the slow query. `author` is who wrote reasoning, risk, rollout and
+    rollback (`advisor`, a model's name).
     """
     title = _TITLES.get(str(proof.verdict), "Unproven")
     facts = [_asked(proof, task), *_slow(proof), *_called(call_sites)]

@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
+from bedev.agent.commands.options import parse_out
 from bedev.agent.settings import (
     REFUSED,
     RepositorySettings,
@@ -13,7 +14,6 @@ from bedev.agent.settings import (
     UserSettings,
     configuration_file,
     load,
-    parse_out,
 )
 from bedev.sandboxes.errors import UsageError
 from bedev.sandboxes.recipe import Finding, Recipe
