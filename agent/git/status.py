@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import tempfile
 from pathlib import Path
 
 from bedev.agent.git import checkout as checkouts
@@ -33,7 +34,6 @@ def is_dirty(store: Store, head: str) -> bool:
     """
     checkout, window = store.checkout, store.window
     replace_file(window / "HEAD", f"{head}\n".encode())
-    _copy_plain_file(checkout.git_dir / "index", window / "index")
     for shared in checkout.git_dir.glob("sharedindex.*"):
         _copy_plain_file(shared, window / shared.name)
     (window / "info").mkdir(exist_ok=True)
@@ -41,16 +41,19 @@ def is_dirty(store: Store, head: str) -> bool:
     config_home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     excludes = checkouts.global_setting("core.excludesFile", checkout.git_dir)
     own = os.path.expanduser(excludes[-1]) if excludes else str(config_home / "git" / "ignore")
-    done = command.run(
-        [
-            *("status", "--porcelain=v2", "-z", "--untracked-files=normal"),
-            *("--ignore-submodules=all", "--no-renames"),
-        ],
-        git_dir=window,
-        work_tree=checkout.top,
-        config=[f"core.excludesFile={own}", "core.bare=false", *_file_settings(store)],
-        check=False,
-    )
+    with tempfile.TemporaryDirectory(prefix="index-", dir=window) as folder:
+        _copy_plain_file(checkout.git_dir / "index", Path(folder) / "index")
+        done = command.run(
+            [
+                *("status", "--porcelain=v2", "-z", "--untracked-files=normal"),
+                *("--ignore-submodules=all", "--no-renames"),
+            ],
+            git_dir=window,
+            work_tree=checkout.top,
+            config=[f"core.excludesFile={own}", "core.bare=false", *_file_settings(store)],
+            env={"GIT_INDEX_FILE": f"{folder}/index"},
+            check=False,
+        )
     if done.status != 0:
         raise EnvironmentUnusable(
             "the state of the checkout could not be read",

@@ -179,7 +179,8 @@ def diff(store: Store, base: str, tree: str) -> str:
         "--patch",
         "--no-indent-heuristic",
     )
-    return store.query("diff", *options, base, tree).decode("utf-8", "replace")
+    # Not through GitPython: drawing a diff may take long, and needs the time limit.
+    return store.work(["diff", *options, base, tree]).out.decode("utf-8", "replace")
 
 
 def _check_readable(entry: TreeEntry) -> None:

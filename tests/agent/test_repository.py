@@ -266,6 +266,19 @@ def test_a_borrowing_clone_works(top: Path, git: Git, state: Path, tmp_path: Pat
     assert shared.create_branch(edited(shared), shared.head, "x", "r1", "m\n").commit
 
 
+def test_a_partial_clone_works_for_what_it_holds(top: Path, git: Git, state: Path, tmp_path: Path) -> None:
+    (top / "README").write_text("third\n")
+    git("commit", "-qam", "third")
+    git("config", "uploadpack.allowFilter", "true")
+    git("clone", "-q", "--filter=blob:none", f"file://{top}", str(tmp_path / "partial"))
+    with Repository.open(tmp_path / "partial", state) as partial:
+        branch = partial.create_branch(edited(partial), partial.head, "x", "r1", "m\n")
+        assert plain_git(tmp_path / "partial")("show", f"{branch.commit}:app/Models/User.php") == "<?php"
+        with pytest.raises(UsageError, match="objects of the commit are missing") as raised:
+            partial.import_commits(partial.resolve("HEAD~1"))
+    assert "partial" in raised.value.what
+
+
 # The dirty warning
 
 

@@ -12,17 +12,18 @@ import os
 import re
 import stat
 import subprocess
+import sys
 import threading
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from bedev.agent import repository as repository_module
 from bedev.agent.git import command, messages, names, publish
 from bedev.agent.repository import Branch, Limits, Repository
 from bedev.sandboxes.errors import BedevError, UsageError
+from hypothesis import given
+from hypothesis import strategies as st
 
 ROOT = Path(__file__).resolve().parents[2]
 ALLOWED = re.compile(r"(logs/)?refs/(heads/bedev(/|-|$)|notes(/bedev)?$)|objects/[0-9a-f]{2}(/|$)")
@@ -797,6 +798,33 @@ def test_s23_the_users_environment_does_not_lead_git_elsewhere(
     assert sorted(path.name for path in other.rglob("*")) == before
 
 
+def test_s23_a_git_that_the_repository_brings_does_not_run(project: Project) -> None:
+    for name in ("git", "ps", "pgrep"):
+        (project.top / name).write_text(
+            f'#!/bin/sh\necho {name} >> {project.marker}\nexec /usr/bin/{name} "$@"\n'
+        )
+        (project.top / name).chmod(0o755)
+    code = (
+        "import sys; from pathlib import Path; from bedev.agent.repository import Repository\n"
+        "repo = Repository.open(Path('.'), Path(sys.argv[1])); repo.import_commits(repo.head)\n"
+        "repo.is_dirty()\n"
+        "assert repo.tree(repo.head).read('README') == b'readme\\n'; repo.close()"
+    )
+    env = {**os.environ, "PATH": f".:{project.top}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(project.state)],
+        cwd=project.top,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not project.fired()
+    control = [sys.executable, "-c", "import git"]
+    subprocess.run(control, cwd=project.top, env=env, check=True)
+    assert project.fired(), "control: GitPython by itself runs it at import"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
 def test_s24_a_repository_of_another_user_needs_the_users_word(
     project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -1005,8 +1033,17 @@ def test_s32_the_commit_is_the_tree_that_was_verified_whatever_happens_to_the_fi
     assert project.git("rev-parse", f"{branch.commit}^{{tree}}") == tree
 
 
-def test_the_fault_list_of_names_is_the_same_for_trees_and_patches() -> None:
-    check: Callable[[str], str | None] = names.fault
-    assert check("app/User.php") is None
-    assert all(check(path) for path in BAD_PATHS)
-    assert repository_module.Repository is Repository
+def test_s34_any_text_as_a_path_is_judged_and_never_crashes() -> None:
+    @given(path=st.text() | st.text(alphabet="/.git~1 :\\\0\u200cA"))
+    def judged(path: str) -> None:
+        names.folded(path)
+        assert names.shown(path).isprintable()
+        if names.fault(path) is None:
+            parts = path.split("/")
+            assert "" not in parts
+            assert ".." not in parts
+            assert ".git" not in [part.lower().rstrip(" .") for part in parts]
+
+    judged()
+    assert names.fault("app/User.php") is None
+    assert all(names.fault(path) for path in BAD_PATHS)
