@@ -107,6 +107,7 @@ def _fix(
                     "Give the request yourself with --http, --scenario or --sql."
                 )
                 return RunResult(run, "nothing_slow", None, None, base, {}, None, usage, None, message, 1)
+            schema = app.engine.schema(app.admin, app.database.database)
             with screen.step("baseline"):
                 baseline = _baseline(app, scenario, wish.seed, screen)
             _show_baseline(baseline, screen)
@@ -129,7 +130,7 @@ def _fix(
                 run, "rejected", None, None, base, scenario.to_dict(), None, usage, None, message, 1
             )
         migration = subject.stack.write_migration(
-            subject.tree, advice.chosen, datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+            subject.tree, advice.chosen, datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"), schema
         )
         tree = repository.write_tree(base, subject.edits({migration.path: migration.content}))
         journal.append("proposal", tree=tree, files=[migration.path])
@@ -299,6 +300,7 @@ def _baseline(app: Application, scenario: Scenario, seed: int, screen: Screen) -
         answer, _ = measure.ask(app, question, scenario)
         refused = refusal(answer)
         if refused:
+            refused = answer.header("X-Bedev-Error") or refused
             raise UsageError(
                 f"Base answers {question.label} with {refused}.",
                 where="the scenario",

@@ -418,10 +418,12 @@ class Application:
                 self.engine.create_database(admin, name)
             admin.close()
             junit = f"/tmp/bedev-{secrets.token_hex(8)}.xml"
-            # only what differs from the environment file: a test configuration may choose its own driver
-            # and database (SQLite in memory), and that stays base's
-            usual = self.database_environment(self.database)
-            environment = {k: v for k, v in self.database_environment(instance).items() if usual.get(k) != v}
+            environment = self.stack.test_environment(
+                "127.0.0.1",
+                instance.port,
+                self.engine.users["application"],
+                instance.passwords["application"],
+            )
             result = self.run(self.recipe.test.replace("{junit}", junit), env=environment, timeout=timeout)
             report = self.pod.app.read_file(junit)
         finally:

@@ -153,7 +153,8 @@ def both(
         answer, _ = ask(base, question, scenario)
         refused = compare.refusal(answer)
         if refused:
-            case.missing.append(f"base answers {question.label} with {refused}")
+            told = answer.header("X-Bedev-Error")
+            case.missing.append(f"base answers {question.label} with {told or refused}")
     if case.missing:
         return None
     questions, _, words = variants(base, scenario, seed)
