@@ -141,10 +141,22 @@ class _Reader:
                     _append(by_source[one.source].joined, one.column.name)
                     _append(by_source[other.source].joined, other.column.name)
             return
-        if own_left:
-            self._note(left, node, block, by_source, kind)
-        elif own_right:
-            self._note(right, node, block, by_source, kind)
+        if own_left or own_right:
+            side, other, own = (left, right, own_left) if own_left else (right, left, own_right)
+            if self._converted(side, other, own[0]):
+                text = f"{side.sql(dialect=self._dialect)} = {other.sql(dialect=self._dialect)}"
+                reason = "text is compared with a number, so every row's text is converted"
+                self.unusable.append(Unusable(own[0].table.name, _short(text), reason))
+                return
+            self._note(side, node, block, by_source, kind)
+
+    def _converted(self, side: exp.Expr, other: exp.Expr, own: Reference) -> bool:
+        """MySQL and MariaDB convert the column to a number then, which no index of the text can serve."""
+        from sqlglot import exp
+
+        number = isinstance(other, exp.Literal) and not other.is_string
+        text = own.column.base_type in ("char", "varchar")
+        return self._dialect == "mysql" and isinstance(side, exp.Column) and number and text
 
     def _own(self, node: exp.Expr, block: exp.Expr) -> list[Reference]:
         """The columns of this block's tables below `node`, those of sub-queries left out."""

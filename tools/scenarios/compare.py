@@ -135,6 +135,8 @@ def _bodies(
         return None if one == other else Difference(part, "", _hash(one), _hash(other))
     if one_kind == "text":
         return _texts(part, one, other, mask)
+    if base.kind != "sql" and one == other:
+        return None  # JSON alone: among SQL's values Python holds 1, 1.0 and True for equal
     if not ordered:
         path = _outermost_list(one)
         if path is not None:

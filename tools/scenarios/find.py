@@ -351,7 +351,7 @@ def _commands(
 
 
 def _declares(text: str, name: str) -> bool:
-    return re.search(rf"['\"]{re.escape(name)}(?=[\s'\"{{])", text) is not None
+    return name in text and re.search(rf"['\"]{re.escape(name)}(?=[\s'\"{{])", text) is not None
 
 
 def _arguments(text: str, name: str) -> Iterable[str]:

@@ -72,6 +72,8 @@ class SourceIndex:
         self.sources = sources
         self._tables = {self._table_stem(t.name): t.name for t in schema.tables}
         self._files: dict[str, str] = {}
+        self._read: dict[str, tuple[list[str], list[str]]] = {}
+        self._declared: dict[tuple[str, str], tuple[str, int]] | None = None
         for path in sorted(sources):
             if not is_test(path):
                 name = path.rsplit("/", 1)[-1].rsplit(".", 1)[0]
@@ -108,19 +110,28 @@ class SourceIndex:
             if file in seen:
                 continue
             seen.add(file)
-            content = self.sources[file]
-            texts.append(content)
-            if name in self._class_tables or self.table_of(name):
+            texts.append(self.sources[file])
+            if self.table_of(name):
                 continue  # a model names all its relations, which says nothing of this route
-            self._tables_in(content, found.reached)
-            for inner in self._classes_in(content):
+            tables, classes = self._file(file)
+            found.reached.extend(tables)
+            for inner in classes:
                 if self._files[inner] not in seen and not self.table_of(inner):
                     seen.add(self._files[inner])
                     found.classes.append(inner)
-                    self._tables_in(self.sources[self._files[inner]], found.reached)
+                    found.reached.extend(self._file(self._files[inner])[0])
+        found.reached = list(dict.fromkeys(found.reached))
         found.reached = [t for t in found.reached if t not in found.direct]
         found.reads = list(_reads(texts))
         return found
+
+    def _file(self, path: str) -> tuple[list[str], list[str]]:
+        """Tables and classes that a whole file names; many routes reach the same few files."""
+        if path not in self._read:
+            tables: list[str] = []
+            self._tables_in(self.sources[path], tables)
+            self._read[path] = tables, list(self._classes_in(self.sources[path]))
+        return self._read[path]
 
     def _classes_in(self, text: str) -> Iterable[str]:
         names = re.findall(r"\b[A-Z]\w+", text)
@@ -160,20 +171,22 @@ class SourceIndex:
         return path, "\n".join(texts)
 
     def _closure(self, route: Route, path: str) -> tuple[str, str]:
-        """A function written in the routes file: what follows the path there."""
+        """A function written in the routes file: what follows the path there (prefixes may be missing)."""
+        if self._declared is None:
+            self._declared = {}
+            for file in sorted(p for p in self.sources if not is_test(p)):
+                for match in _DECLARATION.finditer(self.sources[file]):
+                    self._declared.setdefault((match[1].lower(), match[2].strip("/")), (file, match.end()))
         parts = route.path.strip("/").split("/")
-        files = [path] if path else [p for p in sorted(self.sources) if not is_test(p)]
         for start in range(len(parts)):
-            literal = re.escape("/".join(parts[start:]))
-            pattern = re.compile(
-                rf"{re.escape(route.method.lower())}\(\s*['\"]/?{literal}['\"]", re.IGNORECASE
-            )
-            for file in files:
-                match = pattern.search(self.sources[file])
-                if match:
-                    rest = self.sources[file][match.end() : match.end() + 3000]
-                    return file, re.split(r"\n\s*(?:Route::|router\.|app\.|@app)", rest)[0]
+            found = self._declared.get((route.method.lower(), "/".join(parts[start:])))
+            if found is not None and (not path or found[0] == path):
+                rest = self.sources[found[0]][found[1] : found[1] + 3000]
+                return found[0], re.split(r"\n\s*(?:Route::|router\.|app\.|@app)", rest)[0]
         return path, ""
+
+
+_DECLARATION = re.compile(r"\b(get|any|match|route)\(\s*['\"]([^'\"\n]*)['\"]", re.IGNORECASE)
 
 
 def _function(content: str, name: str) -> str:

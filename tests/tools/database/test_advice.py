@@ -91,6 +91,7 @@ def test_narrow_columns_are_carried_along_and_wide_ones_are_not() -> None:
             "unusable: lower(email) (the column stands inside",
         ),
         ("select * from purchases where date(placed_at) = '2024-01-01'", "unusable: date(placed_at)"),
+        ("select * from members where email = 5", "unusable: email = 5 (text is compared with a number"),
         ("select * from members where email like '%x'", "unusable: email like '%x' (the pattern begins"),
         ("select * from purchases where cast(total as char) = '5'", "unusable: cast(total as char)"),
     ],
@@ -133,10 +134,23 @@ def test_a_with_name_hides_the_table_of_that_name() -> None:
 
 def test_the_same_index_for_two_statements_comes_once_and_there_are_eight_at_most() -> None:
     names = ("email", "state", "name", "created_at", "deleted_at")
-    sqls = [f"select * from members where {a} = 1 and {b} = 2" for a in names for b in names if a != b]
+    sqls = [f"select * from members where {a} = 'x' and {b} = 'y'" for a in names for b in names if a != b]
     found = columns(*sqls)
     assert len(found) == 8
     assert len(set(found)) == 8
+
+
+def test_the_best_index_of_each_statement_comes_before_the_second_best_of_any() -> None:
+    found = columns(
+        "select * from purchases where state = 'x' and sponsor_id = 5 order by placed_at limit 5",
+        "select * from members where name = 'x'",
+    )
+    assert {c[0] for c in found[:2]} == {"purchases", "members"}
+
+
+def test_a_small_table_comes_last() -> None:
+    found = columns("select * from regions where name = 'x'", "select * from members where name > 'x'")
+    assert found == [("members", "name"), ("regions", "name")]
 
 
 def test_sql_that_cannot_be_parsed_gives_a_note() -> None:
