@@ -136,7 +136,10 @@ class Tree:
 
 
 def changes(store: Store, base: str, tree: str) -> tuple[Change, ...]:
-    """What differs between two trees (or commits), by path; renames are a deletion and an addition."""
+    """What differs between two trees (or commits), by path; renames are a deletion and an addition.
+
+    Raises UsageError where `tree` brings an entry that is refused.
+    """
     out = store.query("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", base, tree)
     fields = iter(os.fsdecode(out).split("\0")[:-1])
     found = []
@@ -150,6 +153,8 @@ def changes(store: Store, base: str, tree: str) -> tuple[Change, ...]:
             kind, new_mode, new_oid = "deleted", "", ""
         else:
             kind = "mode" if old_oid == new_oid else "modified"
+        if kind != "deleted":
+            names.check(path, f"tree {tree[:12]}")
         found.append(Change(path, kind, old_mode, new_mode, old_oid, new_oid))
     return tuple(found)
 

@@ -438,6 +438,18 @@ def test_s11_a_hostile_entry_is_refused(project: Project, name: bytes, nested: b
         read(repo, commit)
 
 
+def test_s11_a_hostile_entry_is_refused_by_a_comparison_too(project: Project) -> None:
+    blob = project.object("blob", b"x")
+    commit = project.commit_of(("100644", b"a\\..\\b", blob))
+    with project.open() as repo:
+        repo.import_commits(commit, repo.head)
+        with pytest.raises(UsageError, match="backslash"):
+            repo.changes(repo.head, commit)
+        assert [change.kind for change in repo.changes(commit, repo.head) if "\\" in change.path] == [
+            "deleted"
+        ]
+
+
 def test_s11_control_ordinary_names_pass(project: Project) -> None:
     blob = project.object("blob", b"x")
     ordinary = [b".gitignore", b"a b", b"gitlab", "\u00e9".encode(), b"\xff\xfe", b"line\nbreak"]
