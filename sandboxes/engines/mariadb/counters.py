@@ -17,10 +17,8 @@ What was measured on 11.8 (tests/sandboxes/engines/test_mariadb.py repeats it), 
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from bedev.sandboxes.engines.engine import Counters, Statement, StatementStatistics
 from bedev.sandboxes.engines.mariadb.server import USERS
@@ -127,14 +125,15 @@ def start_capture(admin: SqlSession) -> None:
     admin.query("SET GLOBAL general_log = 1")
 
 
-_PAGE = 5_000
+PAGE = 5_000  # statements that one reading fetches
 
 
 def stop_capture(admin: SqlSession) -> tuple[Statement, ...]:
     """What was recorded, and an empty log. A trigger's own statements are recorded after the one that fired
     it, as the server logs them; those of stored procedures and functions are not.
 
-    Bytes that are no UTF-8 appear as `\\xNN`. Raises DatabaseError for a statement over 32 MiB.
+    Bytes that are no UTF-8 appear as `\\xNN` (the server writes them so). Raises DatabaseError for a
+    statement over 32 MiB.
     """
     admin.query("SET GLOBAL general_log = 0")
     user = USERS["application"]
@@ -144,15 +143,15 @@ def stop_capture(admin: SqlSession) -> tuple[Statement, ...]:
         page = admin.query(
             "SELECT thread_id, UNIX_TIMESTAMP(event_time), command_type, argument FROM mysql.general_log "
             f"WHERE user_host LIKE '{user}[%' AND command_type IN ('Query', 'Execute') "
-            f"LIMIT {_PAGE} OFFSET {read}",
-            max_rows=_PAGE,
+            f"LIMIT {PAGE} OFFSET {read}",
+            max_rows=PAGE,
             timeout=300.0,
         )
         statements += [
-            Statement(_text(argument), int(thread), float(at)) for thread, at, _, argument in page.rows
+            Statement(str(argument), int(thread), float(at)) for thread, at, _, argument in page.rows
         ]
         read += len(page.rows)
-        if not page.truncated and len(page.rows) < _PAGE:
+        if not page.truncated and len(page.rows) < PAGE:
             break
         if not page.rows:
             raise DatabaseError(
@@ -162,12 +161,6 @@ def stop_capture(admin: SqlSession) -> tuple[Statement, ...]:
             )
     admin.query("TRUNCATE TABLE mysql.general_log")
     return tuple(statements)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return base64.b64decode(value["base64"]).decode("utf-8", errors="backslashreplace")
-    return str(value)
 
 
 # -- the server's own statistics of statements

@@ -36,7 +36,7 @@ _REWRITE = "\n".join(
 
 def restore(db: Box, instance: Instance, dump: bytes, progress: Any = None) -> None:
     """`dump` is SQL text, gzipped or not. The client's own commands (`\\!`, `source`) are off: such a line
-    reaches the server, which refuses it.
+    is refused by the client or, as no SQL, by the server.
 
     Raises UsageError for a dump of several databases or a broken archive, DatabaseError with the server's
     words and the dump's line.
@@ -96,7 +96,7 @@ def _load(db: Box, instance: Instance, path: str) -> None:
     )
     if result.ok:
         return
-    said = re.search(r"ERROR (\d+) \(\w+\) at line (\d+): (.*)", result.stderr.text, re.DOTALL)
+    said = re.search(r"ERROR(?: (\d+) \(\w+\))? at line (\d+):? (.*)", result.stderr.text, re.DOTALL)
     if said is None:
         raise SandboxBroken(
             "The dump could not be loaded.",
@@ -106,7 +106,7 @@ def _load(db: Box, instance: Instance, path: str) -> None:
         )
     raise DatabaseError(
         f"The dump was refused at line {said[2]}: {said[3].strip()[:500]}",
-        code=said[1],
+        code=said[1] or "",
         where=f"--dump, line {said[2]}",
         next_step="Change or remove that statement in the dump, or make it with `mariadb-dump DATABASE`.",
     )

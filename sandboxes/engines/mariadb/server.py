@@ -127,8 +127,9 @@ def role_statements(database: str, passwords: Mapping[Role, str]) -> list[str]:
         f"GRANT ALL PRIVILEGES ON {database_pattern(database)}.* TO {application}",
         f"GRANT ALL PRIVILEGES ON `test\\_%`.* TO {application}",
         f"GRANT SELECT, SHOW VIEW ON {database_pattern(database)}.* TO {reader}",
-        # The log that capture reads keeps the bytes of a statement; as text it has no 4-byte characters.
-        "ALTER TABLE mysql.general_log MODIFY argument MEDIUMBLOB NOT NULL",
+        # The log that capture reads: it comes as utf8mb3, which writes an emoji as \xF0\x9F...; as a blob the
+        # CSV engine would even cut the text off there.
+        "ALTER TABLE mysql.general_log MODIFY argument MEDIUMTEXT CHARACTER SET utf8mb4 NOT NULL",
     ]
 
 
