@@ -10,7 +10,8 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 from bedev.tools.scenarios.answers import (
@@ -25,7 +26,7 @@ from bedev.tools.scenarios.answers import (
     same_host,
     sql_answer,
 )
-from bedev.tools.scenarios.volatile import Mask, body_value, canonical, join, volatile
+from bedev.tools.scenarios.volatile import Mask, body_value, canonical, join, lines_of, volatile
 
 __all__ = [
     "Answer",
@@ -140,7 +141,7 @@ def _bodies(
     if not ordered:
         path = _outermost_list(one)
         if path is not None:
-            mask = Mask(mask.paths, mask.unordered | {path}, mask.headers, mask.tokens)
+            mask = replace(mask, unordered=mask.unordered | {path})
     found = min(_Walk(mask, floats).differences(one, other, "", ""), key=_length, default=None)
     return None if found is None else Difference(part, found.where, found.base, found.patch)
 
@@ -172,6 +173,8 @@ def _short(text: str, most: int = MOST_CHARACTERS) -> str:
 
 def _texts(part: str, one: list[str], other: list[str], mask: Mask) -> Difference | None:
     """The first word that differs, with its line and what stands around it."""
+    if mask.lines:
+        return _lines(part, lines_of(one), lines_of(other), mask)
     line = 1
     for i in range(max(len(one), len(other))):
         a = one[i] if i < len(one) else None
@@ -185,6 +188,14 @@ def _texts(part: str, one: list[str], other: list[str], mask: Mask) -> Differenc
                 repr(_short("".join(other[around]))) if b is not None else "ends here",
             )
         line += (a or "").count("\n")
+    return None
+
+
+def _lines(part: str, one: list[str], other: list[str], mask: Mask) -> Difference | None:
+    for i, (a, b) in enumerate(zip_longest(one, other)):
+        if a != b and not (i in mask.lines and a is not None and b is not None):
+            shown = ["ends here" if t is None else repr(_short(t)) for t in (a, b)]
+            return Difference(part, f"line {i + 1}", shown[0], shown[1])
     return None
 
 

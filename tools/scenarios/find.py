@@ -93,7 +93,7 @@ def candidates(
     calls = _calls_of_tests(sources)
     found: list[CandidateScenario] = []
     for route in routes:
-        if route.method.upper() == "GET" and not route.path.lstrip("/").startswith("_"):
+        if "GET" in re.split(r"\W", route.method.upper()) and not route.path.lstrip("/").startswith("_"):
             found.extend(_RouteCandidates(route, index, schema, calls, wanted, task).all())
     found.extend(_commands(commands, index, schema, wanted, console))
     matching = [c for c in found if c.matches]

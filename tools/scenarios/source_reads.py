@@ -179,14 +179,16 @@ class SourceIndex:
                     self._declared.setdefault((match[1].lower(), match[2].strip("/")), (file, match.end()))
         parts = route.path.strip("/").split("/")
         for start in range(len(parts)):
-            found = self._declared.get((route.method.lower(), "/".join(parts[start:])))
+            literal = "/".join(parts[start:])
+            found = self._declared.get(("get", literal)) or self._declared.get(("any", literal))
+            found = found or self._declared.get(("route", literal))
             if found is not None and (not path or found[0] == path):
                 rest = self.sources[found[0]][found[1] : found[1] + 3000]
                 return found[0], re.split(r"\n\s*(?:Route::|router\.|app\.|@app)", rest)[0]
         return path, ""
 
 
-_DECLARATION = re.compile(r"\b(get|any|match|route)\(\s*['\"]([^'\"\n]*)['\"]", re.IGNORECASE)
+_DECLARATION = re.compile(r"\b(get|any|route)\(\s*['\"]([^'\"\n]*)['\"]", re.IGNORECASE)
 
 
 def _function(content: str, name: str) -> str:

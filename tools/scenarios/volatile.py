@@ -22,7 +22,8 @@ class Mask:
     """Parts of an answer that are left out of a comparison.
 
     `paths`: JSON paths (`data[*].token`), cells (`[*].token` of rows and CSV); `unordered`: paths of lists
-    whose order is base's own whim; `headers`: names; `tokens`: places of words in a text;
+    whose order is base's own whim; `headers`: names; `tokens`: places of words in a text, or
+    `lines` of it (from 0) where the number of words varies;
     `whole_body`: no two runs of base agree enough to compare anything, which is not a pass but unmeasured.
     """
 
@@ -30,12 +31,19 @@ class Mask:
     unordered: frozenset[str] = frozenset()
     headers: frozenset[str] = frozenset()
     tokens: frozenset[int] = frozenset()
+    lines: frozenset[int] = frozenset()
     whole_body: bool = False
     status: bool = False
 
     def __bool__(self) -> bool:
         return bool(
-            self.paths or self.unordered or self.headers or self.tokens or self.whole_body or self.status
+            self.paths
+            or self.unordered
+            or self.headers
+            or self.tokens
+            or self.lines
+            or self.whole_body
+            or self.status
         )
 
     @property
@@ -48,6 +56,7 @@ class Mask:
             *(f"the order of {p or 'the list'}" for p in sorted(self.unordered)),
             *(f"header {h}" for h in sorted(self.headers)),
             *((f"{len(self.tokens)} words of the text",) if self.tokens else ()),
+            *(f"line {n + 1} of the text" for n in sorted(self.lines)),
         )
 
 
@@ -114,8 +123,7 @@ def volatile(answers: Sequence[Answer]) -> Mask:
             _json_difference(values[0][1], other, "", paths, unordered)
         return Mask(frozenset(paths), frozenset(unordered), headers, status=status, whole_body="" in paths)
     if kinds == {"text"}:
-        tokens, whole = _text_difference([v for _, v in values])
-        return Mask(headers=headers, tokens=tokens, whole_body=whole, status=status)
+        return _text_mask([v for _, v in values], headers, status)
     same = all(v == values[0][1] for _, v in values)
     return Mask(headers=headers, whole_body=not same, status=status or first.kind == "failed")
 
@@ -202,12 +210,21 @@ def _same_members(one: list[Any], other: list[Any], path: str, mask: Mask) -> bo
     )
 
 
-def _text_difference(texts: Sequence[list[str]]) -> tuple[frozenset[int], bool]:
-    """Places that differ, and whether too much does. White space may differ in length beside a number
-    that changed (a padded column), so it is masked like a word."""
+def lines_of(tokens: Sequence[str]) -> list[str]:
+    return "".join(tokens).split("\n")
+
+
+def _text_mask(texts: Sequence[list[str]], headers: frozenset[str], status: bool) -> Mask:
+    """Words that differ; whole lines where the number of words varies; nothing is comparable where more
+    than half of the text differs. White space that changes beside a number (a padded column) is a word."""
     first = texts[0]
-    if any(len(t) != len(first) for t in texts):
-        return frozenset(), True
-    places = frozenset(i for i in range(len(first)) if len({t[i] for t in texts}) > 1)
-    words = sum(1 for t in first if not t.isspace())
-    return places, len(places) > max(8, words // 2)
+    if all(len(t) == len(first) for t in texts):
+        places = frozenset(i for i in range(len(first)) if len({t[i] for t in texts}) > 1)
+        too_many = len(places) > max(8, sum(1 for t in first if not t.isspace()) // 2)
+        return Mask(headers=headers, tokens=places, whole_body=too_many, status=status)
+    lines = [lines_of(t) for t in texts]
+    if any(len(t) != len(lines[0]) for t in lines):
+        return Mask(headers=headers, whole_body=True, status=status)
+    numbers = frozenset(i for i in range(len(lines[0])) if len({t[i] for t in lines}) > 1)
+    too_many = len(numbers) * 2 > len(lines[0])
+    return Mask(headers=headers, lines=numbers, whole_body=too_many, status=status)

@@ -209,6 +209,17 @@ def test_output_that_is_longer_ends_later() -> None:
     assert found.base == "ends here"
 
 
+def test_a_line_whose_number_of_words_varies_is_masked_as_a_line() -> None:
+    def output(took: str, total: str = "5") -> Answer:
+        return command_answer(0, f"Orders\n total {total}\nDone in {took}\n".encode())
+
+    mask = volatile([output("59 s"), output("1 min 2 s")])
+    assert mask.words == ("line 3 of the text",)
+    assert compare(output("59 s"), output("3 h 2 min 1 s"), mask) is None
+    found = compare(output("59 s"), output("3 h 2 min 1 s", "6"), mask)
+    assert found == Difference("output", "line 2", "' total 5'", "' total 6'")
+
+
 def test_a_body_in_which_nothing_is_constant_is_not_measured() -> None:
     mask = volatile([page("a b c", "text/plain"), page("d e f g", "text/plain")])
     assert mask.whole_body

@@ -170,7 +170,7 @@ client.get('/things/42')
         (Route("GET", "/members", "members.listing"), "GET /members?state={members.state}"),
         (Route("GET", "/bought", "purchases.list"), "GET /bought?state={purchases.state}"),
         (Route("GET", "/people", "PeopleController@find"), "GET /people?login={members.login}"),
-        (Route("GET", "spots", "Closure"), "GET /spots?name={regions.name}"),
+        (Route("GET|HEAD", "spots", "Closure"), "GET /spots?name={regions.name}"),
         (Route("GET", "/purchases/<int:pk>", "x"), "GET /purchases/{purchases.id}"),
         (Route("GET", "/members/:login/purchases", "x"), "GET /members/{members.login}/purchases"),
         (Route("GET", "/regions/{region:name}", "x"), "GET /regions/{regions.name}"),
