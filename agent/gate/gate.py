@@ -19,6 +19,7 @@ from typing import Any
 
 from bedev.agent.gate import measure
 from bedev.agent.gate.case import Case, MigrationRun, Watcher
+from bedev.agent.gate.checks import less_work
 from bedev.agent.gate.claims import verdict
 from bedev.agent.gate.proof import Check, Proof
 from bedev.sandboxes.application import Application, DataFacts, Grow, make_data
@@ -65,6 +66,7 @@ def judge(case: Case, grow: Grow, watcher: Watcher, environment: Mapping[str, An
         try:
             broken = _on_data(case, seen, "seen", case.seed, held_out, watcher, run)
             going_on = not broken and not case.missing and all(c.status != "failed" for c in done.values())
+            going_on = going_on and case.timing is not None
             if held_out is not None and going_on:
                 _ask_held_out(case, held_out.result(), watcher)
         finally:
@@ -127,7 +129,11 @@ def _on_data(
                         first = case.scenario.questions[0]
                         _, statements, _ = app.capture(partial(measure.ask, app, first, case.scenario))
                         case.plans[side] = measure.explained(app, statements)
-                if all(a.difference is None for a in result.asked):
+                # a patch that is wrong or wins nothing is rejected without the clock
+                if (
+                    all(a.difference is None for a in result.asked)
+                    and less_work.check(case).status != "failed"
+                ):
                     if held_out is not None and not held_out.done():
                         watcher.say("held-out data: growing with a seed that nobody saw")
                         with _clock(case, "waiting for held-out data"):
@@ -306,6 +312,8 @@ def _headline(said: str, made: tuple[Check, ...]) -> str:
     work = by_name["less_work"].summary
     faster = by_name["faster"]
     clock = "time not measured" if faster.status != "passed" else faster.summary
+    if faster.evidence.get("not_faster"):
+        clock = f"less work, not faster: {clock}"
     tests = " (no tests)" if by_name["tests"].status == "skipped" else ""
     return f"verified: {work}; {clock}{tests}"
 

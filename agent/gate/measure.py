@@ -158,25 +158,42 @@ def both(
     if case.missing:
         return None
     questions, _, words = variants(base, scenario, seed)
-    deadline = time.monotonic() + TIME_BOX_SECONDS
-    asked: list[Asked] = []
-    for number, question in enumerate(questions):
-        if time.monotonic() > deadline and number >= len(scenario.questions):
-            case.notes.append(f"{len(questions) - number} further values on {name} data were left out (time)")
-            break
+    answers = _base_answers(base, questions, scenario, case, name, watcher)
+    asked = []
+    for question, runs in answers.items():
         watcher.say(f"{name} data: {question.label}")
-        asked.append(_ask_both(base, patch, question, scenario))
+        asked.append(_ask_patch(base, patch, question, runs, scenario))
     return DataSetResult(name, facts, tuple(asked), tuple(words))
 
 
-def _ask_both(base: Application, patch: Application, question: Question, scenario: Scenario) -> Asked:
-    answers: list[Answer] = []
-    for _ in range(BASE_RUNS):
-        began = int(time.time())
-        answers.append(ask(base, question, scenario)[0])
-        if len(answers) == 1:
-            # the next run has to fall into another second, or a clock in the answer looks constant
-            time.sleep(max(0.0, began + 1.02 - time.time()))
+def _base_answers(
+    base: Application,
+    questions: Sequence[Question],
+    scenario: Scenario,
+    case: Case,
+    name: str,
+    watcher: Watcher,
+) -> dict[Question, list[Answer]]:
+    """Base's answers to each question, several times in rounds that begin in different seconds: a clock in
+    an answer must not look constant. Values beyond the time box are left out, and that is noted."""
+    answers: dict[Question, list[Answer]] = {}
+    deadline = time.monotonic() + TIME_BOX_SECONDS
+    for number in range(BASE_RUNS):
+        began = time.time()
+        watcher.say(f"{name} data: {len(questions)} questions on base, round {number + 1} of {BASE_RUNS}")
+        for question in questions if number == 0 else list(answers):
+            if number == 0 and answers and time.monotonic() > deadline:
+                case.notes.append(f"{len(questions) - len(answers)} further values on {name} data: no time")
+                break
+            answers.setdefault(question, []).append(ask(base, question, scenario)[0])
+        if number < BASE_RUNS - 1:
+            time.sleep(max(0.0, 1.02 - (time.time() - began)))
+    return answers
+
+
+def _ask_patch(
+    base: Application, patch: Application, question: Question, answers: Sequence[Answer], scenario: Scenario
+) -> Asked:
     try:
         patched, _ = ask(patch, question, scenario)
     except (DatabaseError, SandboxBroken) as error:

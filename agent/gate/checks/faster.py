@@ -64,7 +64,7 @@ def check(case: Case) -> Check:
         return Check(
             "faster",
             "passed",
-            f"less work, not faster: {figures} (95 % {low:.2f} to {high:.2f} times)",
+            f"no difference that the clock shows: {figures} (95 % {low:.2f} to {high:.2f} times)",
             {**evidence, "not_faster": True},
         )
     return Check(
