@@ -61,7 +61,7 @@ def test_the_servers_digest_text_has_the_key_of_the_statement() -> None:
 
 
 @given(st.text(alphabet=st.sampled_from("selct 'x\\\"`-/*#?:()[],.0n5e\n$@"), max_size=60))
-def test_any_text_has_a_fingerprint_that_is_its_own_fingerprint(text: str) -> None:
+def test_any_text_has_a_fingerprint_of_one_line(text: str) -> None:
     shape = fingerprint(text)
     assert "\n" not in shape
     literals(text)

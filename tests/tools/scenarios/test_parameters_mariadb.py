@@ -26,8 +26,8 @@ def server() -> Iterator[Server]:
         )
         running.query(
             "INSERT INTO `odd ``name` (email, n, d) SELECT CASE WHEN seq % 3 = 0 THEN 'often@x.y'"
-            " WHEN seq % 50 = 1 THEN NULL WHEN seq % 50 = 2 THEN '' ELSE CONCAT('it''s\\\\', seq, '@x.y') END,"
-            " seq % 7, '2024-01-01' FROM seq_1_to_1000"
+            " WHEN seq % 50 = 1 THEN NULL WHEN seq % 50 = 2 THEN '' ELSE CONCAT('it''s\\\\', seq, '@x.y')"
+            " END, seq % 7, '2024-01-01' FROM seq_1_to_1000"
         )
         yield running
     finally:
