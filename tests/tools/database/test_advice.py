@@ -80,6 +80,8 @@ def test_updates_and_deletes_search_too() -> None:
 
 def test_narrow_columns_are_carried_along_and_wide_ones_are_not() -> None:
     assert ("purchases", "state", "total") in columns("select total from purchases where state = 'paid'")
+    sums = "select state, sum(total) from purchases where placed_at > '2024-01-01' group by state"
+    assert ("purchases", "placed_at", "state", "total") in columns(sums)
     assert ("members", "email", "name") not in columns("select name from members where email = 'x'")
 
 
