@@ -21,7 +21,8 @@ MOST = 8
 MAX_COLUMNS = 5
 SMALL_ROWS = 1000
 NARROW_BYTES = 84
-"""A column of at most so many bytes (a varchar(20) in utf8mb4) is narrow enough to be carried in an index only to be read there."""
+"""A column of at most so many bytes (a varchar(20) in utf8mb4) is narrow enough to be
+carried in an index only to be read there."""
 
 _APPENDS_PRIMARY_KEY = frozenset(("mysql",))  # InnoDB: every secondary index ends with the primary key
 
