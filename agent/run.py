@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -57,7 +58,11 @@ def fix(request: FixRequest, screen: Screen) -> RunResult:
             f"There is no model named {request.model!r} in this version.",
             next_step="Leave --model out: the advisor needs no key.",
         )
-    with RunLock(repository.state, run), Journal.create(repository.state / run, run) as journal:
+    with (
+        time_limit(request.max_minutes),
+        RunLock(repository.state, run),
+        Journal.create(repository.state / run, run) as journal,
+    ):
         base = repository.resolve(request.base or "HEAD")
         journal.append("started", task=request.task, base=base, repo=str(repository.top), path=request.path)
         if repository.is_dirty():
@@ -165,7 +170,7 @@ def verify(request: VerifyRequest, screen: Screen) -> VerifyResult:
         tree = repository.tree_of(commit)
     subject = _subject(request, repository, base, screen)
     scenario = request.scenario or _recorded(repository, commit, screen)
-    with _sandbox(run) as sandbox:
+    with time_limit(request.max_minutes), _sandbox(run) as sandbox:
         brought = _brought(subject, sandbox, screen)
         wish = _wish(request, subject, scenario)
         if scenario is None:
@@ -178,6 +183,33 @@ def verify(request: VerifyRequest, screen: Screen) -> VerifyResult:
 
 def _run_id() -> str:
     return f"{datetime.now(UTC):%m%d}-{secrets.token_hex(3)}"
+
+
+class TimeUp(BedevError):
+    """The minutes of --max-minutes are over (exit 1); whatever the run held is removed on the way out."""
+
+
+@contextlib.contextmanager
+def time_limit(minutes: float | None) -> Iterator[None]:
+    """Raise TimeUp in the main thread after so many minutes; None for no limit."""
+    if minutes is None:
+        yield
+        return
+
+    def over(_signal: int, _frame: object) -> None:
+        raise TimeUp(
+            f"{minutes:g} minutes are over.",
+            where="--max-minutes",
+            next_step="Give it more, or ask for fewer rows (--rows).",
+        )
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, minutes * 60)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @contextlib.contextmanager
