@@ -67,22 +67,30 @@ class DockerBox:
             if not shell.alive:
                 shell = self._shell("commands")
             self._make_room(shell)
-            began = time.monotonic()
-            try:
-                answer = shell.run(
-                    command,
-                    name=identity,
-                    keep=self._kept_sessions(),
-                    folder=cwd,
-                    timeout=timeout,
-                    environment=env or {},
-                    stdin=stdin,
-                )
-                seconds = time.monotonic() - began
-            except ShellGone:
-                seconds = time.monotonic() - began
-                answer = self._salvage(identity)
-                shell = self._shell("commands")
+            for attempt in (1, 2):
+                began = time.monotonic()
+                try:
+                    answer = shell.run(
+                        command,
+                        name=identity,
+                        keep=self._kept_sessions(),
+                        folder=cwd,
+                        timeout=timeout,
+                        environment=env or {},
+                        stdin=stdin,
+                    )
+                    seconds = time.monotonic() - began
+                    break
+                except ShellGone:
+                    seconds = time.monotonic() - began
+                    shell = self._shell("commands")
+                    salvaged = self._salvage(shell, identity)
+                    if salvaged is not None:
+                        answer = salvaged
+                        break
+                    # A service had killed the shell before this command began.
+                    if attempt == 2:
+                        raise
             if answer.stuck and not self._shell("commands").sweep(self._kept_sessions()):
                 self.container.remove()
                 raise SandboxBroken(
@@ -102,16 +110,18 @@ class DockerBox:
             output_exceeded=answer.exceeded,
         )
 
-    def _salvage(self, identity: str) -> Answer:
-        """The command killed or stopped the shell: open another, kill what is left, take the output."""
-        shell = self._shell("commands")
+    def _salvage(self, shell: Shell, identity: str) -> Answer | None:
+        """The command killed or stopped its shell: kill what is left, take the output; `shell` is a new one.
+
+        None where the command never began."""
         swept = shell.sweep(self._kept_sessions())
-        streams = []
-        for number in (1, 2):
-            path = f"{OUTPUT_FOLDER}/{identity}.{number}"
-            streams.append(
-                shell.internal(f'[[ ! -f {path} ]] || "$head" -c {2 * SHOWN + 1} -- {path}', fine=(0, 1))[1]
-            )
+        first, second = (f"{OUTPUT_FOLDER}/{identity}.{number}" for number in (1, 2))
+        if shell.internal(f"[[ -e {first} ]]", fine=(0, 1))[0] == 1:
+            return None
+        streams = [
+            shell.internal(f'[[ ! -f {path} ]] || "$head" -c {2 * SHOWN + 1} -- {path}', fine=(0, 1))[1]
+            for path in (first, second)
+        ]
         return Answer(137, streams[0], streams[1], exceeded=False, stuck=not swept)
 
     def _output(self, shell: Shell, handle: str, received: bytes) -> Output:
@@ -129,17 +139,16 @@ class DockerBox:
 
     def _make_room(self, shell: Shell) -> None:
         """Drop the oldest output files, so that the tmpfs always holds one command more."""
-        dropped = []
         space = sum(self._outputs.values())
-        while self._outputs and (space > OUTPUT_SPACE or len(self._outputs) > OUTPUT_FILES):
+        if space <= OUTPUT_SPACE and len(self._outputs) <= OUTPUT_FILES:
+            return
+        dropped = []
+        # Down to half, because each removal costs a fork.
+        while self._outputs and (space > OUTPUT_SPACE // 2 or len(self._outputs) > OUTPUT_FILES // 2):
             handle, size = self._outputs.popitem(last=False)
             space -= size
-            dropped.append(handle)
-            if len(self._outputs) > OUTPUT_FILES // 2 and len(dropped) < OUTPUT_FILES // 2:
-                continue  # in batches: a removal costs a fork
-        if dropped:
-            files = " ".join(f"{OUTPUT_FOLDER}/{handle}" for handle in dropped)
-            shell.internal(f"rm -f -- {files}", fine=(0, 1))
+            dropped.append(f"{OUTPUT_FOLDER}/{handle}")
+        shell.internal(f"rm -f -- {' '.join(dropped)}", fine=(0, 1))
 
     def read_output(self, handle: str, offset: int = 0, limit: int = 65_536) -> bytes:
         """See `sandbox.Box.read_output`. Raises UsageError for a handle that is unknown or no longer kept."""
@@ -151,16 +160,14 @@ class DockerBox:
             )
         path = f"{OUTPUT_FOLDER}/{handle}"
         code = f'tail -c +{max(0, offset) + 1} -- {path} | "$head" -c {max(0, limit)}'
-        with self._free_shell() as shell:
-            return shell.internal(code, fine=(0, 1))[1]
+        return self.internal(code, fine=(0, 1))[1]
 
     # -- files
 
     def read_file(self, path: str, max_bytes: int = 16 << 20) -> bytes | None:
         word = quote(_absolute(path))
         code = f'[[ -f {word} ]] || exit 9; [[ -r {word} ]] || exit 8; "$head" -c {max_bytes + 1} -- {word}'
-        with self._free_shell() as shell:
-            status, content = shell.internal(code, timeout=120, fine=(0, 8, 9))
+        status, content = self.internal(code, timeout=120, fine=(0, 8, 9))
         if status == 9:
             return None
         if status == 8:
@@ -184,12 +191,11 @@ class DockerBox:
             '[[ -L $to ]] && to=$(readlink -f -- "$to"); folder=${to%/*}; folder=${folder:-/}; '
             '[[ -d $to ]] && drain 7; [[ -d $folder ]] || mkdir -p -- "$folder" || drain 6; '
             f'new=$folder/{scratch}; : >"$new" || drain 6; '
-            + (f'"$head" -c {len(content)} >"$new" || drain 5; ' if content else "")
-            + f'[[ $(stat -c %s -- "$new") == {len(content)} ]] || {{ rm -f -- "$new"; exit 5; }}; '
-            f'chmod {mode & 0o777:o} -- "$new" && mv -fT -- "$new" "$to"'
+            + (f'"$head" -c {len(content)} >"$new" || {{ rm -f -- "$new"; drain 5; }}; ' if content else "")
+            + (f'chmod {mode & 0o777:o} -- "$new"; ' if mode & 0o777 != 0o644 else "")
+            + 'mv -fT -- "$new" "$to"'
         )
-        with self._free_shell() as shell:
-            status, _ = shell.internal(code, stdin=content, timeout=120, fine=tuple(range(256)))
+        status, _ = self.internal(code, stdin=content, timeout=120, fine=tuple(range(256)))
         if status:
             reason = {
                 7: "there is a folder of this name",
@@ -204,12 +210,11 @@ class DockerBox:
 
     def remove_file(self, path: str) -> None:
         word = quote(_absolute(path))
-        with self._free_shell() as shell:
-            status, _ = shell.internal(
-                f"[[ -e {word} || -L {word} ]] || exit 0; "
-                f"[[ -d {word} && ! -L {word} ]] && exit 7; rm -f -- {word}",
-                fine=(0, 1, 7),
-            )
+        status, _ = self.internal(
+            f"[[ -e {word} || -L {word} ]] || exit 0; "
+            f"[[ -d {word} && ! -L {word} ]] && exit 7; rm -f -- {word}",
+            fine=(0, 1, 7),
+        )
         if status:
             raise SandboxBroken(f"{path} could not be removed.", where=self.container.name)
 
@@ -239,11 +244,18 @@ class DockerBox:
     # -- shells
 
     def internal(
-        self, code: str, *, timeout: float = 30.0, fine: tuple[int, ...] = (0,)
+        self, code: str, *, stdin: bytes = b"", timeout: float = 30.0, fine: tuple[int, ...] = (0,)
     ) -> tuple[int, bytes]:
-        """Run code of ours beside the commands; its status and stdout. Raises SandboxBroken."""
-        with self._free_shell() as shell:
-            return shell.internal(code, timeout=timeout, fine=fine)
+        """Run code of ours beside the commands; its status and stdout. Raises SandboxBroken.
+
+        It may run twice: a process in the box can kill the shell that runs it.
+        """
+        try:
+            with self._free_shell() as shell:
+                return shell.internal(code, stdin=stdin, timeout=timeout, fine=fine)
+        except ShellGone:
+            with self._free_shell() as shell:
+                return shell.internal(code, stdin=stdin, timeout=timeout, fine=fine)
 
     def receive_stream(self, code: str, chunks: Iterable[bytes], *, timeout: float) -> tuple[int, bytes]:
         """Run code of ours that reads all of `chunks` from its stdin; its status and output."""

@@ -67,7 +67,10 @@ def engine() -> Any:
     global _client
     with _client_lock:
         if _client is None:
-            _client = _connect(timeout=120)
+            client = _connect(timeout=15)
+            # Starting a container on a busy machine, or adding up a large disk, may take longer.
+            client.timeout = 180
+            _client = client
         return _client
 
 
@@ -85,7 +88,7 @@ def _connect(timeout: int) -> Any:
         ) from error
     try:
         # from_env follows DOCKER_HOST, then the current context; "auto" negotiates the API version.
-        return docker.from_env(version="auto", timeout=timeout).api
+        return docker.from_env(version="auto", timeout=timeout, max_pool_size=100).api
     except Exception as error:
         raise EnvironmentUnusable(
             "No container engine answers.",

@@ -44,6 +44,7 @@ IMAGE_LABEL = "dev.bedev.image"
 IMAGE_OWNER_LABEL = "dev.bedev.image.owner"
 IMAGE_CREATED_LABEL = "dev.bedev.image.created"
 TREE = "/bedev/tree"  # where a pod's `app` finds the prepared tree, read-only
+SETUP_HOME = "/bedev/home"  # of the set-up phase, on disk: package managers cache more than fits in memory
 PULL_SECONDS = 900.0
 BUILD_SECONDS = 1800
 
@@ -58,6 +59,7 @@ _PLACES = (
     f"install -d -m 755 -o {WORK_UID} -g {WORK_UID} {WORKSPACE} "
     f"&& install -d -m 700 -o {DATABASE_UID} -g {DATABASE_UID} {DATA} "
     f"&& install -d -m 755 -o {DATABASE_UID} -g {DATABASE_UID} {TEMPLATES} "
+    f"&& install -d -m 700 -o {WORK_UID} -g {WORK_UID} {SETUP_HOME} "
     f"&& install -d -m 755 {TREE} {STACK_FILES} {SCENARIO_FILES} "
     + "".join(
         f"&& (grep -q ':x:{uid}:' /etc/passwd || echo '{name}:x:{uid}:{uid}::/tmp:/bin/bash' >>/etc/passwd) "

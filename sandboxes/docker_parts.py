@@ -93,7 +93,10 @@ while IFS=$':\t ' read -r name value; do
         Cap*|NoNewPrivs|Seccomp|Uid) printf '%s=%s\n' "$name" "${value%%[[:space:]]*}" ;;
     esac
 done </proc/self/status
-while read -r name _; do [[ $name == *:* ]] && printf 'interface=%s\n' "${name%%:*}"; done </proc/net/dev
+# Some kernels put tunnels that are down into every namespace; only what is up is a way out.
+for name in /sys/class/net/*; do
+    read -r value <"$name/flags" && ((value & 1)) && printf 'interface=%s\n' "${name##*/}"
+done
 { read -r _; while read -r name _; do printf 'route=%s\n' "$name"; done; } </proc/net/route
 for name in /var/run/docker.sock /run/docker.sock /run/containerd/containerd.sock /run/podman/podman.sock; do
     [[ -e $name ]] && printf 'socket=%s\n' "$name"

@@ -200,11 +200,9 @@ class DockerSandbox:
         """
         with self._lock:
             volume = self._templates.pop(key, None)
-        found = docker_volumes.find_seal(TEMPLATE_KIND, key)
-        docker_volumes.remove_volume(docker_volumes.seal_name(TEMPLATE_KIND, key))
-        for name in (volume, found.volume if found else None):
-            if name is not None:
-                docker_volumes.remove_volume(name)
+        if volume is not None:
+            docker_volumes.remove_volume(volume)
+        docker_volumes.drop(TEMPLATE_KIND, key)
 
     def _template_mount(self, spec: PodSpec) -> tuple[VolumeMount, ...]:
         if spec.templates is None:

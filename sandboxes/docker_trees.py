@@ -19,6 +19,7 @@ from typing import IO
 
 from bedev.sandboxes.docker_box import DockerBox
 from bedev.sandboxes.docker_containers import create_container
+from bedev.sandboxes.docker_images import SETUP_HOME
 from bedev.sandboxes.docker_isolation import VolumeMount
 from bedev.sandboxes.docker_parts import APP, BASE_ENVIRONMENT, check_canaries, container_spec
 from bedev.sandboxes.docker_volumes import TREE_KIND, find_seal, new_volume, remove_volume, seal
@@ -72,13 +73,13 @@ def prepare_tree(
                 image,
                 "bridge" if network else "none",
                 labels,
-                mounts=(VolumeMount(WORKSPACE, volume),),
+                mounts=(VolumeMount(WORKSPACE, volume), VolumeMount(SETUP_HOME)),
                 memory_mb=SETUP_MEMORY_MB,
                 deadline_seconds=deadline_seconds,
                 seccomp=seccomp,
             )
             outside = host_environment(access, progress) if network else {}
-            environment = {**BASE_ENVIRONMENT, **outside}
+            environment = {**BASE_ENVIRONMENT, "HOME": SETUP_HOME, **outside}
             container = create_container(spec)
             box = DockerBox("set-up", container, APP.uid, environment)
             try:

@@ -102,6 +102,14 @@ def seal(kind: str, key: str, volume: str, facts: Mapping[str, Any], labels: Map
     return stands
 
 
+def drop(kind: str, key: str) -> None:
+    """Remove a finished volume; no error where there is none. In use, its data stays until the sweep."""
+    found = find_seal(kind, key)
+    remove_volume(seal_name(kind, key))
+    if found is not None:
+        remove_volume(found.volume)
+
+
 def remove_volume(name: str) -> bool:
     """Remove a volume; whether it is gone (a volume in use stays)."""
     try:

@@ -7,6 +7,7 @@ out=$1
 exec 2>/dev/null
 exec {idle}<> <(:)
 bash=$(type -P bash) setsid=$(type -P setsid) timeout=$(type -P timeout) head=$(type -P head)
+cat=$(type -P cat)
 keep=' '
 
 # `keep` is a list of session ids with blanks around: the shells and services of this box.
@@ -29,10 +30,12 @@ sweep() {
     return 1
 }
 
-# Copy stdin to a file, at most `limit` bytes of it; a command that writes more is ended.
+# Copy stdin to a file, at most `limit` KiB of it; a command that writes more, or more than the disk holds,
+# is ended. `cat` writes what it reads at once (`head` would keep the last block back, which is lost when a
+# command kills everything), and the limit of a file's size stops it.
 capture() { # file limit
-    "$head" -c "$2" >"$1"
-    if IFS= read -r -d '' -n 1 _; then
+    ulimit -S -f "$2"
+    if ! "$cat" >"$1"; then
         : >"$1.over"
         sweep
     fi
@@ -43,6 +46,7 @@ run() {
     local nonce=$1 folder=$3 seconds=$4 limit=$5 shown=$6 bytes=$7 base=$out/$8 variables=$9 command=${10}
     local input=/dev/null one two first second status over=0 stuck=0
     keep=$2
+    : >"$base.1"  # from here on the command counts as begun
     if ((bytes)); then
         input=$base.in
         "$head" -c "$bytes" >"$input" || "$head" -c "$bytes" >/dev/null
@@ -59,6 +63,7 @@ run() {
     exec {first}>&- {second}>&-
     sweep || stuck=1
     wait "$one" "$two"
+    ((bytes)) && rm -f -- "$input"
     [[ -e $base.1.over || -e $base.2.over ]] && over=1
     printf '\n%s %d %d %d\n' "$nonce" "$status" "$over" "$stuck"
     [[ -f $base.1 && -s $base.1 ]] && "$head" -c "$shown" -- "$base.1"
@@ -75,9 +80,10 @@ internal() {
 }
 
 # What a service is started with: its log keeps the last 4 to 8 MiB, whatever it writes.
+# Unbuffered, so that a quiet service's last words are in it.
 launch='log=$1 command=$2
-exec > >(trap "" TERM INT; exec 2>/dev/null
-    while head -c 4194304 >"$log.new"; [[ -s $log.new ]]; do mv -f "$log.new" "$log.old"; done) 2>&1
+exec > >(trap "" TERM INT; exec 2>/dev/null; now=$(type -P stdbuf)
+    while ${now:+"$now" -o0} head -c 4194304 >"$log.new"; [[ -s $log.new ]]; do mv -f "$log.new" "$log.old"; done) 2>&1
 exec bash -c "$command"'
 
 # nonce folder name variables command -> process id, start time (empty where it ended at once)

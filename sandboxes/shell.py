@@ -145,7 +145,7 @@ class Shell:
                 f"' {sessions} '",
                 quote(folder),
                 f"{max(timeout, 0.05):.3f}",
-                str(OUTPUT_LIMIT + 1),
+                str(OUTPUT_LIMIT >> 10),
                 str(2 * SHOWN + 1),
                 str(len(stdin or b"")),
                 name,

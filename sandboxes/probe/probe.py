@@ -16,6 +16,7 @@ import importlib
 import json
 import os
 import queue
+import re
 import socket
 import sys
 import threading
@@ -94,6 +95,7 @@ class MySqlSession:
             "charset": "utf8mb4",
             "connect_timeout": CONNECT_SECONDS,
             "local_infile": False,
+            "binary_prefix": True,  # bytes stay bytes, whatever the connection's character set
             "conv": converters,
         }
         self.connection = self._connect(request["database"] or None)
@@ -173,6 +175,10 @@ class MySqlSession:
 class PostgresSession:
     """A connection to PostgreSQL."""
 
+    # Only decides how rows are fetched: a wrong guess costs memory, or is refused by the driver.
+    READS = re.compile(r"[\s(]*(select|values|table|show|explain|fetch|with)\b", re.IGNORECASE)
+    WRITES = re.compile(r"\b(insert|update|delete|merge|into)\b", re.IGNORECASE)
+
     def __init__(self, request: Request) -> None:
         psycopg = importlib.import_module("psycopg")
         self.errors = psycopg.Error
@@ -193,23 +199,44 @@ class PostgresSession:
         return Refused(getattr(error, "sqlstate", None) or "", str(error).strip())
 
     def query(self, sql: str, params: list[Any], max_rows: int) -> Request:
+        # Rows come one by one, so that a huge result never lies in memory; what gives no rows cannot be
+        # streamed. Both ways use the extended protocol, which takes one statement only: nothing can be
+        # smuggled in after a semicolon.
+        reads = bool(self.READS.match(sql)) and not self.WRITES.search(sql)
+        rows: list[list[Any]] = []
+        truncated, size, affected = False, 0, 0
+        cursor = self.connection.cursor()
+        began = time.perf_counter()
         try:
-            # The extended protocol takes one statement only, so nothing can be smuggled after a semicolon.
-            with self.connection.cursor() as cursor:
-                began = time.perf_counter()
+            if reads:
+                found = cursor.stream(sql.encode(), params or None)
+            else:
                 cursor.execute(sql.encode(), params or None, prepare=True)
-                columns = [column.name for column in cursor.description or ()]
-                found = cursor.fetchmany(max_rows + 1) if columns else []
-                seconds = time.perf_counter() - began
-                return {
-                    "columns": columns,
-                    "rows": [[value_out(value) for value in row] for row in found[:max_rows]],
-                    "affected": 0 if columns else max(0, cursor.rowcount),
-                    "truncated": len(found) > max_rows,
-                    "seconds": seconds,
-                }
+                affected = max(0, cursor.rowcount)
+                found = iter(cursor if cursor.description else ())
+            for row in found:
+                size += size_of(row)
+                if len(rows) >= max_rows or size > MAX_RESULT:
+                    truncated = True
+                    self.interrupt()
+                    break
+                rows.append([value_out(value) for value in row])
+            seconds = time.perf_counter() - began
+            columns = [column.name for column in cursor.description or ()]
         except self.errors as error:
             raise self._refused(error) from None
+        finally:
+            with contextlib.suppress(self.errors):  # the interrupted rest of a truncated result
+                if reads:
+                    found.close()
+                cursor.close()
+        return {
+            "columns": columns,
+            "rows": rows,
+            "affected": 0 if columns else affected,
+            "truncated": truncated,
+            "seconds": seconds,
+        }
 
     def interrupt(self) -> None:
         self.connection.cancel()
@@ -303,10 +330,9 @@ class Probe:
             content = action(request)
         except Refused as refused:
             content = {"error": str(refused), "code": refused.code, "kind": "database"}
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            content = {"error": f"{type(error).__name__}: {error}", "kind": "network"}
         except Exception as error:  # noqa: BLE001 - see the docstring
-            content = {"error": f"{type(error).__name__}: {error}", "kind": "database"}
+            kind = "network" if request["op"] in ("http", "wait") else "database"
+            content = {"error": f"{type(error).__name__}: {error}", "code": "", "kind": kind}
         self.answer(request, content)
 
     def serve(self) -> None:

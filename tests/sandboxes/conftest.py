@@ -6,9 +6,14 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
+from bedev.sandboxes.docker_engine import RUN_LABEL, engine
 from bedev.sandboxes.docker_pod import DockerSandbox, docker_engine_status
+from bedev.sandboxes.docker_volumes import remove_volume
 from bedev.sandboxes.sandbox import HostAccess, ImageSpec, Pod, PodSpec, Sandbox, TreeFile
 
+pytest.register_assert_rewrite(
+    "tests.sandboxes.contract", "tests.sandboxes.contract_pods", "tests.sandboxes.contract_probe"
+)
 BASE = "debian:trixie-slim"
 
 
@@ -24,6 +29,9 @@ def docker_sandbox() -> Iterator[DockerSandbox]:
     sandbox = DockerSandbox(f"test-{secrets.token_hex(4)}")
     yield sandbox
     sandbox.close()
+    # What tests prepared would otherwise stay in the cache. The data of a seal goes with it.
+    for volume in engine().volumes(filters={"label": f"{RUN_LABEL}={sandbox.run}"}).get("Volumes") or ():
+        remove_volume(str(volume["Name"]))
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,10 @@ from bedev.sandboxes.sandbox import (
     Pod,
 )
 
-ALIVE = "for s in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$s 2>/dev/null; echo; done | grep -c '[m]arker-{}' || true"
+ALIVE = (
+    "for s in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$s 2>/dev/null; echo; done "
+    "| grep -c '^[m]arker-{}' || true"
+)
 
 
 def still_running(box: Box, marker: str) -> int:
@@ -68,6 +71,7 @@ class BoxContract:
             hashlib.sha256(content).hexdigest()
         )
         assert app.run("head -c 3", stdin=b"abcdef").stdout.text == "abc"
+        assert app.run("ls /bedev/out | grep -c in$").stdout.text == "0\n", "what was given is not kept"
         assert app.run("echo next").stdout.text == "next\n", "bytes that nobody read are no next request"
 
     def test_a_command_past_its_time_is_ended_and_its_output_kept(self, app: Box, marker: str) -> None:
@@ -163,11 +167,18 @@ class BoxContract:
         assert app.run("echo fine", timeout=20).stdout.text == "fine\n"
 
     def test_a_command_that_kills_everything_it_can_ends_alone(self, app: Box) -> None:
-        result = app.run("echo before; kill -9 -1; echo after", timeout=20)
+        result = app.run("echo before; sleep 0.1; kill -9 -1; echo after", timeout=20)
         assert result.exit_code in (None, 137)
         assert not result.timed_out
         assert result.stdout.text == "before\n"
         assert app.run("echo again").stdout.text == "again\n"
+
+    def test_a_service_that_kills_every_shell_costs_no_command(self, app: Box) -> None:
+        app.start("killer", "for p in /proc/[0-9]*; do p=${p#/proc/}; [ $p = $$ ] || kill -9 $p; done")
+        time.sleep(0.3)
+        app.write_file("/work/after", b"x")
+        assert app.run("echo ran; exit 4").exit_code == 4
+        assert app.read_file("/work/after") == b"x"
 
     def test_a_command_that_stops_its_supervisor_ends_by_the_hosts_clock(self, app: Box) -> None:
         began = time.monotonic()

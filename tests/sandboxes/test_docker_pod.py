@@ -15,6 +15,7 @@ import pytest
 from bedev.sandboxes.docker_engine import engine, labels
 from bedev.sandboxes.docker_images import IMAGE_LABEL
 from bedev.sandboxes.docker_pod import DockerPod, DockerSandbox, cache_usage, docker_engine_status, sweep
+from bedev.sandboxes.docker_volumes import inspect_volume
 from bedev.sandboxes.errors import DatabaseError, EnvironmentUnusable, SandboxBroken, UsageError
 from bedev.sandboxes.sandbox import HostAccess, ImageSpec, Pod, PodSpec, Sandbox, SetUpStep, TreeFile
 
@@ -53,7 +54,8 @@ class TestHttp(contract_probe.HttpContract):
 
 MARIADB = (
     "mariadb-install-db --no-defaults --datadir=/bedev/data/d --skip-test-db >/tmp/init.log 2>&1 && "
-    "echo \"CREATE USER probe@'%' IDENTIFIED BY 'right'; GRANT ALL ON *.* TO probe@'%'; CREATE DATABASE app;\" "
+    "printf '%s\\n' \"CREATE USER probe@localhost IDENTIFIED BY 'right';\" "
+    "'GRANT ALL ON *.* TO probe@localhost;' 'CREATE DATABASE app;' "
     ">/tmp/init.sql && exec mariadbd --no-defaults --datadir=/bedev/data/d --socket=/tmp/s --port=3306 "
     "--bind-address=127.0.0.1 --pid-file=/tmp/p --init-file=/tmp/init.sql"
 )
@@ -100,7 +102,7 @@ class TestMySql(contract_probe.SqlContract):
             {"base64": "AP8="},
             1e300,
             18446744073709551615,
-            None,
+            "0000-00-00",
             "-100:00:01",
             {"base64": "AP4="},
         )
@@ -215,18 +217,25 @@ class TestIsolation:
             ),
             quiet,
         )
-        before = volumes()
         opened = sandbox.open_pod(PodSpec(app_image=image, tree="", db_image=image), quiet)
+        assert isinstance(opened, DockerPod)
         assert (
             opened.db.run("cat /var/lib/thing/file; echo $FROM_IMAGE", cwd="/").stdout.text == "kept\nyes\n"
         )
-        assert len(volumes() - before) == 4
+        used = [
+            point["Name"]
+            for container in opened._containers
+            for point in engine().inspect_container(container.id)["Mounts"]
+            if point["Type"] == "volume"
+        ]
+        assert len(used) == 4, "two of ours, two that the image declares"
         opened.close()
-        assert volumes() == before
+        assert [name for name in used if inspect_volume(name) is not None] == []
 
 
-def volumes() -> set[str]:
-    return {str(volume["Name"]) for volume in engine().volumes().get("Volumes") or ()}
+def volumes(run: str) -> list[str]:
+    found = engine().volumes(filters={"label": f"dev.bedev.run={run}"})
+    return [str(volume["Name"]) for volume in found.get("Volumes") or ()]
 
 
 def containers(run: str) -> list[str]:
@@ -263,7 +272,6 @@ def other_owner(image: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 class TestWhatIsLeft:
     def test_nothing_after_close(self, image: str) -> None:
-        before = volumes()
         mine = DockerSandbox(f"closing-{secrets.token_hex(4)}")
         mine.open_pod(PodSpec(app_image=image, tree="", db_image=image), quiet)
         mine.new_template(f"unfinished-{secrets.token_hex(4)}")
@@ -271,22 +279,34 @@ class TestWhatIsLeft:
         mine.close()
         mine.close()
         assert containers(mine.run) == []
-        assert volumes() == before
+        assert volumes(mine.run) == []
 
     def test_nothing_after_kill_9(self, image: str) -> None:
-        before = volumes()
         with other_owner(image) as (run, process):
             assert len(containers(run)) == 3
-            assert sweep().containers == 0, "its owner lives"
-            assert len(containers(run)) == 3
+            assert len(volumes(run)) == 3
+            sweep()
+            assert len(containers(run)) == 3, "its owner lives"
+            assert len(volumes(run)) == 3
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             deadline = time.monotonic() + 10
             while containers(run) and time.monotonic() < deadline:
                 time.sleep(0.05)
             assert containers(run) == []
-        assert sweep().volumes >= 1, "the template in the making"
-        assert volumes() == before
+        assert len(volumes(run)) == 1, "the template in the making is left to the sweep"
+        assert sweep().volumes >= 1
+        assert volumes(run) == []
+
+    def test_a_container_ends_at_its_deadline_whatever_happens(self, image: str) -> None:
+        mine = DockerSandbox(f"deadline-{secrets.token_hex(4)}", lifetime_seconds=2)
+        opened = mine.open_pod(PodSpec(app_image=image, tree=""), quiet)
+        deadline = time.monotonic() + 10
+        while containers(mine.run) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert containers(mine.run) == []
+        opened.close()
+        mine.close()
 
     def test_the_sweep_leaves_what_is_not_ours(self, image: str) -> None:
         client = engine()
@@ -375,7 +395,10 @@ class TestEngine:
         assert result.stdout == "False True False\n"
 
     def test_importing_the_sandbox_does_not_import_docker(self) -> None:
-        program = "import sys, bedev.sandboxes.docker_pod; print('docker' in sys.modules, 'requests' in sys.modules)"
+        program = (
+            "import sys, bedev.sandboxes.docker_pod; "
+            "print('docker' in sys.modules, 'requests' in sys.modules)"
+        )
         result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         assert result.stdout == "False False\n"
 
