@@ -106,7 +106,7 @@ def _install_hint(error: Exception) -> str:
         return "Start Docker Desktop, or `colima start`; `docker info` must answer."
     return (
         "Start it (sudo systemctl start docker), or install it (sudo apt-get install docker.io); "
-        "`docker info` must answer. Without one: --sandbox bubblewrap."
+        "`docker info` must answer, then: bedev doctor."
     )
 
 
