@@ -132,7 +132,7 @@ def _fix(
             message = "The advisor found nothing that an index would settle: " + "; ".join(notes)
             usage["seconds"] = round(time.monotonic() - began, 1)
             return RunResult(
-                run, "rejected", None, None, base, scenario.to_dict(), None, usage, None, message, 1
+                run, "failed", None, None, base, scenario.to_dict(), None, usage, None, message, 1
             )
         migration = subject.stack.write_migration(
             subject.tree, advice.chosen, datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"), schema

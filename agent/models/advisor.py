@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from bedev.agent.gate import measure
 from bedev.sandboxes.application import Application
-from bedev.sandboxes.engines.engine import IndexSpec, Statement, work
+from bedev.sandboxes.engines.engine import IndexSpec, Schema, Statement, work
 from bedev.sandboxes.errors import BedevError, DatabaseError
 from bedev.tools.database.advice import candidate_indexes
 from bedev.tools.database.workload import fingerprint
@@ -121,8 +121,8 @@ def advise(
                 # what is left to win cannot matter to anybody who looks at the clock
                 break
     finally:
-        for index in chosen:
-            app.admin.query(app.engine.drop_index_sql(_named(app, index)), timeout=300)
+        for index in reversed(chosen):
+            _undo(app, _named(app, index), schema)
     if not candidates:
         notes.append("no index could serve these queries: see their call sites")
     elif not chosen:
@@ -171,6 +171,7 @@ def _try(
     base_work: int,
 ) -> IndexTrial:
     named = _named(app, index)
+    before = app.engine.schema(app.admin, app.database.database)
     try:
         made = app.admin.query(app.engine.create_index_sql(named), timeout=900)
     except DatabaseError as error:
@@ -180,5 +181,18 @@ def _try(
     except BedevError as error:
         return IndexTrial(index, reason, base_work, base_work, made.seconds, error.what)
     finally:
-        app.admin.query(app.engine.drop_index_sql(named), timeout=300)
+        _undo(app, named, before)
     return IndexTrial(index, reason, base_work, done, made.seconds)
+
+
+def _undo(app: Application, index: IndexSpec, before: Schema) -> None:
+    """Drop a trial's index; first give back what the server dropped for it by itself (an index that only
+    served a foreign key goes when another one covers the key)."""
+    now = app.engine.schema(app.admin, app.database.database).table(index.table)
+    then = before.table(index.table)
+    if now is not None and then is not None:
+        names = {i.name for i in now.indexes}
+        for lost in (i for i in then.indexes if i.name not in names):
+            spec = IndexSpec(then.name, lost.columns, lost.unique, lost.name)
+            app.admin.query(app.engine.create_index_sql(spec), timeout=900)
+    app.admin.query(app.engine.drop_index_sql(index), timeout=300)
