@@ -365,8 +365,8 @@ class Engine(Protocol):
     # counters.py
     def counters(self, admin: SqlSession) -> Counters:
         """Running totals; the difference of two readings is what happened between them. Reading moves none
-        of them, and none of them falls while the server runs. `settle` first, before each of two readings
-        around something that writes."""
+        of them, and none of them falls while the server runs. Read with one session, and `settle` with it
+        before each reading, so that a write's background work is not counted, or not by chance."""
         ...
 
     def settle(self, admin: SqlSession) -> None:

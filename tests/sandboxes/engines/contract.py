@@ -258,7 +258,8 @@ class EngineContract:
             "SELECT name FROM customers ORDER BY name",
             "SELECT city, COUNT(*) FROM customers GROUP BY city",
             "SELECT COUNT(*) FROM customers a JOIN customers b ON b.id = a.id + 1",
-            "UPDATE customers SET score = score WHERE city = 'city 7'",
+            "UPDATE customers SET score = 1001 - score WHERE city = 'city 7'",
+            "UPDATE customers SET score = 1001 - score WHERE id = 5",
         ):
             world.measure(sql)
             first, second = work(world.measure(sql)), work(world.measure(sql))
