@@ -21,7 +21,7 @@ _NAMES = {
 
 _WORDS = re.compile(
     # The framework's own names come first: they are found, are not in the table, and so stay.
-    r"request->user\(\)|Auth::user\(\)|Auth\\User|(?<![a-z])[Uu]ser_?name|USERNAME|order(?=By)|ordered"
+    r"request->user\(\)|Auth::user\(\)|Auth\\User|(?<![a-z])[Uu]ser_?name|USERNAME|orderBy|ordered"
     r"|USERS|Users|(?<![a-z])users|User|(?<![a-z])user"
     r"|ORDERS|Orders|(?<![a-z])orders|Order|(?<![a-z])order"
     r"|(?<![A-Za-z])email(?![A-Za-z])|placed_at|referrer_id"
