@@ -46,7 +46,7 @@ def result(
 ) -> RunResult:
     """A verified tree becomes one commit on a branch of its own; anything else leaves none."""
     branch = commit = report = None
-    message = proof.headline
+    message = "\n".join((proof.headline, *words.notes))
     if proof.verdict == "verified":
         first = words.change[0].split(":")[0] if words.change else words.task
         title = first[:1].upper() + first[1:]
