@@ -122,19 +122,21 @@ class LiveScreen:
         self._live: Any = None
 
     def __rich__(self) -> RenderableType:
+        """The live part. Rich's refresh thread calls this with its own locks held, so it takes none of ours:
+        a thread that prints holds them the other way round."""
         from rich.text import Text
 
-        with self._lock:
-            lines = Text(no_wrap=True, overflow="ellipsis")
-            now = time.monotonic()
-            for depth, (title, began) in enumerate(self._open):
-                dots = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"[int(now * 8) % 10] if depth == len(self._open) - 1 else "·"
-                lines.append(f"{'  ' * depth}{dots} ", "cyan").append(title)
-                lines.append(f"  {seconds(now - began)}\n", "dim")
-            if self._detail and self._open:
-                lines.append(f"{'  ' * len(self._open)}{self._detail}", "dim")
-            lines.rstrip()
-            return lines
+        going_on, detail = tuple(self._open), self._detail
+        lines = Text(no_wrap=True, overflow="ellipsis")
+        now = time.monotonic()
+        for depth, (title, began) in enumerate(going_on):
+            dots = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"[int(now * 8) % 10] if depth == len(going_on) - 1 else "·"
+            lines.append(f"{'  ' * depth}{dots} ", "cyan").append(title)
+            lines.append(f"  {seconds(now - began)}\n", "dim")
+        if detail and going_on:
+            lines.append(f"{'  ' * len(going_on)}{detail}", "dim")
+        lines.rstrip()
+        return lines
 
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[None]:
@@ -177,8 +179,8 @@ class LiveScreen:
         from rich.text import Text
 
         self._print(Text(one_line(title), "bold"))
-        for line in aligned(rows, header):
-            self._print(Text(f"  {line}", no_wrap=True, overflow="ellipsis"))
+        for line in aligned(rows, header, self._console.width - 2):
+            self._console.print(Text(f"  {line}"), no_wrap=True, overflow="ellipsis")
 
     def _done(self, depth: int, title: str, took: float, failed: bool) -> None:
         from rich.text import Text
@@ -187,8 +189,7 @@ class LiveScreen:
         self._print(line.append(f"  {seconds(took)}", "dim"))
 
     def _print(self, what: RenderableType) -> None:
-        with self._lock:
-            self._console.print(what)
+        self._console.print(what)
 
     def _start(self) -> None:
         from rich.live import Live
@@ -204,14 +205,19 @@ class LiveScreen:
             live.stop()
 
 
-def aligned(rows: Sequence[Sequence[str]], header: Sequence[str] = ()) -> list[str]:
-    """A table as lines: columns two spaces apart, numbers to the right, everything encoded."""
+def aligned(rows: Sequence[Sequence[str]], header: Sequence[str] = (), width: int = 0) -> list[str]:
+    """A table as lines: columns two spaces apart, numbers to the right, everything encoded.
+
+    With a `width` the widest columns are cut, down to 24 characters, until a line fits.
+    """
     cells = [[one_line(cell, 90) for cell in row] for row in ([header] if header else []) + list(rows)]
     if not cells:
         return []
     count = max(len(row) for row in cells)
     cells = [row + [""] * (count - len(row)) for row in cells]
     widths = [max(len(row[i]) for row in cells) for i in range(count)]
+    while width and sum(widths) + 2 * (count - 1) > width and max(widths) > 24:
+        widths[widths.index(max(widths))] -= 1
     body = cells[1:] if header else cells
     right = [
         any(row[i] for row in body) and all(not row[i] or row[i][0].isdigit() for row in body)
@@ -219,8 +225,8 @@ def aligned(rows: Sequence[Sequence[str]], header: Sequence[str] = ()) -> list[s
     ]
     return [
         "  ".join(
-            cell.rjust(width) if to_right else cell.ljust(width)
-            for cell, width, to_right in zip(row, widths, right, strict=True)
+            one_line(cell, wide).rjust(wide) if to_right else one_line(cell, wide).ljust(wide)
+            for cell, wide, to_right in zip(row, widths, right, strict=True)
         ).rstrip()
         for row in cells
     ]

@@ -103,7 +103,7 @@ def print_result(result: RunResult, repo: Path) -> None:
     if result.proof is not None:
         print_proof(result.proof, sys.stdout)
         output.line()
-    if result.message:
+    if result.message and not (result.proof and result.message == result.proof.headline):
         output.line(for_terminal(result.message))
     output.line(f"outcome  {result.outcome}   run {one_line(result.run)}")
     if result.branch:

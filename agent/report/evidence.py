@@ -58,7 +58,9 @@ def time_comparison(proof: Proof) -> Comparison | None:
     if base is None or patch is None:
         return None
     low, high, pairs = (number(found.get(key)) for key in ("low", "high", "pairs"))
-    says = change(base, patch)
+    # The ratio of the pairs, where it was measured, rather than of two averages.
+    ratio = number(found.get("ratio"))
+    says = change(ratio, 1.0) if ratio else change(base, patch)
     if low is not None and high is not None:
         says += f" ({low:.3g} to {high:.3g}"
         says += f", {pairs:.0f} pairs)" if pairs is not None else ")"

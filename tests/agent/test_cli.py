@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
+import select
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -518,22 +521,64 @@ def test_in_a_pipe_each_event_is_a_line_with_the_time(tmp_path: Path) -> None:
     assert lines[-1].startswith("failed: measure")
 
 
-def test_on_a_terminal_steps_are_live_and_the_cursor_comes_back() -> None:
+def on_a_terminal(code: str, seconds: float = 30) -> str:
+    """What a program writes to a terminal of 80 columns; it is killed where it takes longer."""
     child, terminal = pty.fork()
     if child == 0:
         os.environ.update(TERM="xterm-256color", COLUMNS="80")
-        os.execv(sys.executable, [sys.executable, "-c", SHOW])
+        os.execv(sys.executable, [sys.executable, "-c", code])
     written = b""
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
         try:
-            chunk = os.read(terminal, 65536)
+            written += os.read(terminal, 65536)
         except OSError:
             break
-        written += chunk
+    if time.monotonic() >= end:
+        os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     os.close(terminal)
-    text = written.decode()
+    return written.decode()
+
+
+def test_many_threads_can_use_a_live_screen_at_once() -> None:
+    text = on_a_terminal("""
+import threading, time
+from bedev.agent.gate.proof import Check
+from bedev.agent.screen import make_screen
+screen = make_screen()
+def work(number):
+    for turn in range(60):
+        with screen.step(f"step {number}"):
+            screen.detail(f"turn {turn}")
+            screen.check(Check("tests", "passed", "fine"))
+            screen.say("said")
+with screen.step("all"):
+    # Refreshed as often as can be: a lock taken in the wrong order would stop it for good.
+    screen._live.refresh_per_second = 2000
+    spin = threading.Thread(target=lambda: [screen._live.refresh() for _ in range(1500)])
+    threads = [spin, *(threading.Thread(target=work, args=(n,)) for n in range(4))]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+print("the end")
+""")
+    assert text.rstrip().endswith("the end")
+    assert text.count("said") == 240
+
+
+def test_a_table_that_is_too_wide_is_cut_and_never_wrapped() -> None:
+    text = on_a_terminal(
+        "from bedev.agent.screen import LiveScreen\n"
+        "LiveScreen().table('t', [('GET /' + 'a' * 70, '12', 'why ' * 20)], ('request', 'ms', 'note'))"
+    )
+    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in text.splitlines() if line]
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= 80
+    assert "  12  why" in lines[2]
+
+
+def test_on_a_terminal_steps_are_live_and_the_cursor_comes_back() -> None:
+    text = on_a_terminal(SHOW)
     assert "✓ " in text
     assert "bring up the pod" in text
     assert "✗ " in text
