@@ -346,7 +346,10 @@ class DockerService:
             f"IFS= read -r line </proc/{self._pid}/stat || exit 1; fields=(${{line##*) }}); "
             f"[[ ${{fields[0]}} != [ZX] && ${{fields[19]}} == {self._started} ]]"
         )
-        return self._box.internal(code, fine=(0, 1))[0] == 0
+        if self._box.internal(code, fine=(0, 1))[0] == 0:
+            return True
+        self._box._services.pop(self._pid, None)
+        return False
 
     def log(self, limit: int = 20_000) -> str:
         files = f"{self._file}.old {self._file}.new"

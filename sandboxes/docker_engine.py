@@ -163,6 +163,13 @@ def docker_engine_status() -> EngineStatus:
     return status
 
 
+@functools.cache
+def seccomp_enforced() -> bool:
+    """Whether this engine filters system calls at all; one that cannot is warned of by `doctor`."""
+    status = docker_engine_status()
+    return status.seccomp or not status.available
+
+
 @contextlib.contextmanager
 def engine_errors(what: str, where: str = "") -> Iterator[None]:
     """Turn whatever the engine or the connection to it raises into EnvironmentUnusable(`what`)."""

@@ -6,6 +6,7 @@ proxy of ours (`HostAccess` reaches the set-up phase alone). The engine's own pr
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -55,8 +56,9 @@ _FORMAT = 2  # of what is added below; part of the hash
 # An empty volume takes owner and mode from the image's folder at its place, which is what makes
 # /work writable for its user without a root process ever running in a pod.
 _PLACES = (
-    "RUN "
-    f"install -d -m 755 -o {WORK_UID} -g {WORK_UID} {WORKSPACE} "
+    "RUN for tool in bash setsid timeout head cat tar stat; do command -v $tool >/dev/null || "
+    '{ echo "bedev needs $tool in an image: take one that is based on Debian or Ubuntu"; exit 1; }; done '
+    f"&& install -d -m 755 -o {WORK_UID} -g {WORK_UID} {WORKSPACE} "
     f"&& install -d -m 700 -o {DATABASE_UID} -g {DATABASE_UID} {DATA} "
     f"&& install -d -m 755 -o {DATABASE_UID} -g {DATABASE_UID} {TEMPLATES} "
     f"&& install -d -m 700 -o {WORK_UID} -g {WORK_UID} {SETUP_HOME} "
@@ -88,6 +90,9 @@ def ensure_image(spec: ImageSpec, progress: Progress) -> str:
     _validate(spec)
     base_id = _ensure_base(spec.base, progress)
     digest = image_hash(spec, base_id)
+    if spec.base.startswith("sha256:"):
+        # One of ours: not every engine takes an id in FROM.
+        spec = dataclasses.replace(spec, base=_name_of(spec.base))
     tag = f"bedev/image:{digest}"
     # One build at a time in this process: two pods that want the same image wait for one build.
     with _building:
@@ -138,6 +143,12 @@ def _image_id(name: str) -> str | None:
         with engine_errors("An image could not be inspected.", name):
             raise
         raise
+
+
+def _name_of(image: str) -> str:
+    with engine_errors("An image could not be inspected.", image):
+        tags = engine().inspect_image(image).get("RepoTags") or ()
+    return str(tags[0]) if tags else image
 
 
 def _ensure_base(name: str, progress: Progress) -> str:

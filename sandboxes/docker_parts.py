@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bedev.sandboxes.docker_box import DockerBox
 from bedev.sandboxes.docker_containers import image_facts
-from bedev.sandboxes.docker_engine import KIND_LABEL
+from bedev.sandboxes.docker_engine import KIND_LABEL, seccomp_enforced
 from bedev.sandboxes.docker_isolation import ContainerSpec, VolumeMount
 from bedev.sandboxes.errors import EnvironmentUnusable
 from bedev.sandboxes.sandbox import DATABASE_UID, PROBE_UID, WORK_UID
@@ -128,6 +128,7 @@ def check_canaries(box: DockerBox, uid: int, environment: Mapping[str, str], *, 
     expectations: tuple[tuple[str, Callable[[str], bool], str], ...] = (
         ("NoNewPrivs", lambda value: value == "1", "no-new-privileges does not hold"),
         ("Uid", lambda value: value == str(uid), "commands run as another user"),
+        ("Seccomp", lambda value: value == "2" or not seccomp_enforced(), "no system call is filtered"),
     )
     for name, fine, words in expectations:
         if not fine((facts.get(name) or [""])[0]):
@@ -146,7 +147,7 @@ def check_canaries(box: DockerBox, uid: int, environment: Mapping[str, str], *, 
         raise EnvironmentUnusable(
             f"The {box.name} box is not isolated: {'; '.join(problems)}.",
             where=box.container.name,
-            next_step="Nothing was run in it. `bedev doctor --isolation` shows what the engine enforces.",
+            next_step="Nothing was run in it. `bedev doctor` says what the engine is.",
         )
 
 

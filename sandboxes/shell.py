@@ -8,11 +8,12 @@ timeout is the host's clock, never an exit code.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -153,7 +154,7 @@ class Shell:
                 quote(command),
             )
         )
-        with self.lock:
+        with self._exchange():
             deadline = time.monotonic() + timeout + GRACE
             self._send(request, stdin or b"")
             status, exceeded, stuck = self._header(nonce, deadline, 3)
@@ -175,7 +176,7 @@ class Shell:
         The code must read exactly the bytes of `stdin`. A status that is not in `fine` raises SandboxBroken.
         """
         nonce = secrets.token_hex(16)
-        with self.lock:
+        with self._exchange():
             deadline = time.monotonic() + timeout
             self._send(f"internal {nonce} {quote(code)}", stdin)
             output = self._until(f"\n{nonce} ".encode(), deadline)
@@ -190,7 +191,7 @@ class Shell:
         """Start a service in a session of its own: its process id, which is the session's, and start time."""
         nonce = secrets.token_hex(16)
         variables = quote(assignments(environment)) if environment else "''"
-        with self.lock:
+        with self._exchange():
             self._send(f"serve {nonce} {quote(folder)} {name} {variables} {quote(command)}", b"")
             pid, started = self._header(nonce, time.monotonic() + 20, 2)
         return int(pid), started
@@ -203,6 +204,17 @@ class Shell:
     def close(self) -> None:
         self.alive = False
         self._channel.close()
+
+    @contextlib.contextmanager
+    def _exchange(self) -> Iterator[None]:
+        """One request and its answer. When the host leaves in the middle (Ctrl-C), the shell is of no more
+        use: what it runs is killed by the next command's end."""
+        with self.lock:
+            try:
+                yield
+            except BaseException:
+                self.close()
+                raise
 
     def _send(self, request: str, stdin: bytes | Iterable[bytes]) -> None:
         if not self.alive:

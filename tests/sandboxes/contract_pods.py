@@ -183,5 +183,8 @@ class SetUpContract:
                 ImageSpec("debian:trixie-slim", packages=("no-such-package-of-debian",)), quiet
             )
         assert "no-such-package-of-debian" in caught.value.detail
+        with pytest.raises(SetUpFailed) as caught:
+            sandbox.ensure_image(ImageSpec("debian:trixie-slim", lines=("RUN rm /usr/bin/setsid",)), quiet)
+        assert "bedev needs setsid in an image" in caught.value.detail
         with pytest.raises(UsageError):
             sandbox.ensure_image(ImageSpec("debian:trixie-slim", packages=("x; id",)), quiet)

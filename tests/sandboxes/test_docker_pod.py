@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from bedev.sandboxes.docker_engine import engine, labels
@@ -17,7 +18,16 @@ from bedev.sandboxes.docker_images import IMAGE_LABEL
 from bedev.sandboxes.docker_pod import DockerPod, DockerSandbox, cache_usage, docker_engine_status, sweep
 from bedev.sandboxes.docker_volumes import inspect_volume
 from bedev.sandboxes.errors import DatabaseError, EnvironmentUnusable, SandboxBroken, UsageError
-from bedev.sandboxes.sandbox import HostAccess, ImageSpec, Pod, PodSpec, Sandbox, SetUpStep, TreeFile
+from bedev.sandboxes.sandbox import (
+    HostAccess,
+    HttpRequest,
+    ImageSpec,
+    Pod,
+    PodSpec,
+    Sandbox,
+    SetUpStep,
+    TreeFile,
+)
 
 from . import contract, contract_pods, contract_probe
 
@@ -126,6 +136,41 @@ class TestPostgres(contract_probe.SqlContract):
             "password": "right",
             "sleep": "pg_sleep(30)",
         }
+
+
+class TestInterruption:
+    def test_a_host_that_leaves_in_the_middle_finds_the_box_in_order(self, pod: Pod, marker: str) -> None:
+        def alarm(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGALRM, alarm)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                pod.app.run(f"exec -a marker-{marker} sleep 60")
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        assert pod.app.run("echo fine").stdout.text == "fine\n"
+        assert contract.still_running(pod.app, marker) == 0
+
+
+class TestParallel:
+    def test_pods_open_at_the_same_time_and_do_not_meet(
+        self, sandbox: Sandbox, image: str, tree: str
+    ) -> None:
+        with ThreadPoolExecutor(4) as threads:
+            pods = list(
+                threads.map(lambda _: sandbox.open_pod(PodSpec(app_image=image, tree=tree), quiet), range(4))
+            )
+            for number, opened in enumerate(pods):
+                opened.app.write_file("/work/mine", str(number).encode())
+                opened.app.start("server", "python3 -m http.server 8000 --bind 127.0.0.1")
+            assert all(threads.map(lambda opened: opened.probe.wait_for_port(8000, 20), pods))
+            answers = threads.map(
+                lambda opened: opened.probe.http(8000, HttpRequest("GET", "/mine")).body, pods
+            )
+            assert list(answers) == [b"0", b"1", b"2", b"3"]
+            list(threads.map(lambda opened: opened.close(), pods))
 
 
 class TestIsolation:
