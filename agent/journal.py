@@ -92,7 +92,9 @@ class Journal:
             _sync_folder(directory.parent)
         except FileExistsError as error:
             raise UsageError(
-                f"the run {run} exists already", where=str(directory), next_step=f"bedev resume {run}"
+                f"the run {run} exists already",
+                where=str(directory),
+                next_step="run the command again: it takes another id",
             ) from error
         except OSError as error:
             raise _disk(directory, error) from error
@@ -170,7 +172,7 @@ class Journal:
                 raise Paused(
                     f"the journal takes no more records: {self._broken}",
                     where=str(self.directory / "journal"),
-                    next_step=f"make room on the disk, then: bedev resume {self.directory.name}",
+                    next_step="make room on the disk, then run the command again",
                 )
             at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
             clean = {name: _redacted(value, self._redact) for name, value in fields.items()}
@@ -391,5 +393,5 @@ def _disk(directory: Path, error: OSError) -> Paused:
     return Paused(
         f"the disk refused to keep the run's record: {error.strerror or error}",
         where=str(directory),
-        next_step=f"make room or repair the disk, then: bedev resume {directory.name}",
+        next_step="make room or repair the disk, then run the command again",
     )

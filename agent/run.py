@@ -98,7 +98,7 @@ def _fix(
 ) -> RunResult:
     subject = _subject(request, repository, base, screen)
     with _sandbox(run) as sandbox:
-        brought, wish, facts = _bring(request, subject, sandbox, screen, request.scenario)
+        brought, wish, facts = _bring(request, subject, sandbox, screen, request.scenario or _own(subject))
         with screen.step("a working copy of the application"):
             app = Application.open(brought, facts.key, screen.detail, scenario_files=request.scenario_files)
         try:
@@ -142,7 +142,7 @@ def _fix(
         screen.say(f"proposal: {migration.path}")
         with screen.step("gate"):
             proof = _judge(subject, brought, wish, tree, scenario, request.claim, screen)
-        journal.append("proof", verdict=proof.verdict, digest=proof.digest, headline=proof.headline)
+        journal.append("proof", digest=proof.digest, proof=proof.to_dict())
         words = leave.Words(
             task=request.task,
             change=tuple(_change_words(advice)),
@@ -169,7 +169,7 @@ def verify(request: VerifyRequest, screen: Screen) -> VerifyResult:
         assert commit is not None
         tree = repository.tree_of(commit)
     subject = _subject(request, repository, base, screen)
-    scenario = request.scenario or _recorded(repository, commit, screen)
+    scenario = request.scenario or _recorded(request, repository, commit, screen) or _own(subject)
     with time_limit(request.max_minutes), _sandbox(run) as sandbox:
         brought = _brought(subject, sandbox, screen)
         wish = _wish(request, subject, scenario)
@@ -292,9 +292,9 @@ def _scenario(
     """The user's, the repository's own (bedev.toml), or the slowest candidate that fits the task."""
     if request.scenario is not None:
         return request.scenario, "given", ()
-    own = subject.repository_settings.scenario
+    own = _own(subject)
     if own is not None:
-        return replace(own, brought_by="repository"), "bedev.toml", ()
+        return own, "bedev.toml", ()
     from bedev.agent.gate.patterns import matches
     from bedev.tools.scenarios.search import search, sources
 
@@ -305,20 +305,26 @@ def _scenario(
         "tried on grown data",
         [
             (
-                t.question.label,
-                t.refused or f"{t.seconds * 1000:.0f} ms",
+                _cut(t.question.text, 48),
+                _cut(t.refused.split(":")[0], 20) if t.refused else f"{t.seconds * 1000:.0f} ms",
                 f"{t.work:,}",
                 f"{t.statements}",
-                t.why,
+                _cut(t.why.split(";")[-1].strip(), 36),
             )
             for t in found.tried[:10]
         ],
         ("request", "time", "work", "queries", "why it fits"),
     )
     if found.chosen is not None:
-        screen.say(f"scenario: {found.chosen.questions[0].text} ({found.why})")
+        chosen = replace(found.chosen, files=request.scenario_files, data=request.data)
+        screen.say(f"scenario: {chosen.questions[0].text} ({found.why})")
         screen.say("--http, --scenario or --sql choose another")
-    return found.chosen, found.why, found.tried
+        return chosen, found.why, found.tried
+    return None, found.why, found.tried
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _baseline(app: Application, scenario: Scenario, seed: int, screen: Screen) -> Baseline:
@@ -359,7 +365,7 @@ def _show_baseline(baseline: Baseline, screen: Screen) -> None:
         f"base: {len(baseline.statements)} queries, work {baseline.work:,}, {baseline.seconds * 1000:.0f} ms"
     )
     rows = [
-        (f"{q.sites[0].file}:{q.sites[0].line}" if q.sites else "", f"{q.calls}", q.fingerprint[:70])
+        (f"{q.sites[0].file}:{q.sites[0].line}" if q.sites else "", f"{q.calls}", _cut(q.fingerprint, 50))
         for q in sorted(baseline.workload, key=lambda q: -q.calls)[:6]
     ]
     screen.table("queries by call site", rows, ("call site", "calls", "query"))
@@ -452,12 +458,33 @@ def _sides(request: VerifyRequest, repository: Repository) -> tuple[str | None, 
     return commit, base
 
 
-def _recorded(repository: Repository, commit: str | None, screen: Screen) -> Scenario | None:
+def _own(subject: Subject) -> Scenario | None:
+    """The scenario that base's bedev.toml names."""
+    own = subject.repository_settings.scenario
+    return replace(own, brought_by="repository") if own is not None else None
+
+
+def _recorded(
+    request: VerifyRequest, repository: Repository, commit: str | None, screen: Screen
+) -> Scenario | None:
+    """The one in the branch's own proof; flags that only add (--as, --header, --with, --data) still count."""
     note = repository.read_note(commit) if commit else None
     proof = Proof.from_json(note) if note else None
     if proof is None or not proof.scenario:
         return None
     scenario = Scenario.from_dict(proof.scenario, "branch")
+    if scenario_files := sorted(set(map(str, proof.scenario.get("files", ()))) - set(request.scenario_files)):
+        raise UsageError(
+            f"The branch's scenario uses files that the proof does not hold: {', '.join(scenario_files)}.",
+            next_step="Bring them: --with FILE.",
+        )
+    scenario = replace(
+        scenario,
+        as_user=request.as_user or scenario.as_user,
+        headers=request.headers or scenario.headers,
+        files=request.scenario_files,
+        data=request.data or scenario.data,
+    )
     screen.say(f"The branch brought the scenario: {'; '.join(q.text for q in scenario.questions)}")
     return scenario
 

@@ -42,7 +42,7 @@ class RunLock:
             raise UsageError(
                 f"a run is already going on in this repository{owner}",
                 where=str(self._path),
-                next_step="wait until it ends, or stop that process; its run can be resumed",
+                next_step="wait until it ends, or stop that process",
             ) from error
         note = {
             "pid": os.getpid(),

@@ -1,6 +1,6 @@
 """Every error that a person may read: what is wrong, where, and what to do next.
 
-One small hierarchy. The exit codes are the command line's contract (docs/architecture.md).
+One small hierarchy. The exit codes are the command line's contract (docs/proof.md).
 """
 
 from __future__ import annotations
@@ -55,6 +55,6 @@ class DatabaseError(BedevError):
 
 
 class Paused(BedevError):
-    """The run stopped where it can go on: `bedev resume RUN` (exit 4)."""
+    """The run stopped through no fault of the task, and nothing it had written is lost (exit 4)."""
 
     exit_code = 4

@@ -101,7 +101,6 @@ class Case:
     brought: Brought
     wish: DataWish
     seed: int
-    allow: tuple[str, ...] = ()
     data_sets: list[DataSetResult] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     migration: MigrationRun | None = None

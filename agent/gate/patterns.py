@@ -24,7 +24,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
             out, i = out + "[^/]", i + 1
         else:
             out, i = out + re.escape(pattern[i]), i + 1
-    return re.compile(out, re.IGNORECASE)
+    return re.compile(out, re.IGNORECASE | re.DOTALL)
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:

@@ -70,5 +70,5 @@ class Proof:
             data["checks"] = tuple(Check(**c) for c in data["checks"])
             data["notes"] = tuple(data.get("notes", ()))
             return Proof(**data)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None

@@ -59,7 +59,8 @@ def for_markdown_code(text: object, width: int = 200) -> str:
 _ACTIVE = re.compile(
     r"@|#|://|www\.|mailto:|xmpp:|\.(?:com|org|net|io|dev|app)\b|^GH-\d+|\b[0-9a-f]{7,40}\b", re.IGNORECASE
 )
-_PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>()!|~$&^])")
+# Parentheses need none: `[` and `]` are escaped, so they never hold a link.
+_PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>!|~$&^])")
 
 
 def for_markdown_text(text: object, width: int = 400) -> str:

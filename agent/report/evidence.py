@@ -80,6 +80,11 @@ def indexes(proof: Proof) -> tuple[Index, ...]:
     )
 
 
+def headline(proof: Proof) -> str:
+    """The proof's headline without the verdict that reports show before it."""
+    return str(proof.headline).removeprefix(f"{proof.verdict}: ")
+
+
 def plans(proof: Proof) -> dict[str, str]:
     """One line a side: how the first plan of `environment.plans` reaches each table."""
     found = proof.environment.get("plans") if isinstance(proof.environment, Mapping) else None

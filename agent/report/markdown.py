@@ -42,9 +42,9 @@ def pull_request(
     rollback (`advisor`, a model's name).
     """
     title = _TITLES.get(str(proof.verdict), "Unproven")
-    facts = [_asked(proof, task), *_slow(proof), *_called(call_sites)]
+    facts = [_asked(proof, task), *_slow(proof), *_query(proof), *_called(call_sites)]
     lines = [
-        f"## {title}: {for_markdown_text(proof.headline or task or proof.claim, 160)}",
+        f"## {title}: {for_markdown_text(read.headline(proof) or task or proof.claim, 160)}",
         "",
         *_hard(facts),
     ]
@@ -77,6 +77,28 @@ def _called(call_sites: Sequence[str]) -> list[str]:
     more = f" and {len(call_sites) - 2} more" if len(call_sites) > 2 else ""
     shown = ", ".join(for_markdown_code(c) for c in call_sites[:2])
     return [f"**Called from**: {shown}{more}"] if shown else []
+
+
+def _query(proof: Proof) -> list[str]:
+    """The statement of base's most expensive plan, on one line."""
+    try:
+        sql = str(proof.environment["plans"]["base"][0]["sql"])
+    except (KeyError, IndexError, TypeError):
+        return []
+    return [f"**Query**: {for_markdown_code(one_line_sql(sql), 240)}"]
+
+
+def one_line_sql(sql: str) -> str:
+    """SQL as people write it: keywords in capitals, one space between words. As it is where sqlparse,
+    which bounds what it reads, refuses it."""
+    import sqlparse
+    from sqlparse.exceptions import SQLParseError
+
+    try:
+        text: str = sqlparse.format(sql, keyword_case="upper", strip_whitespace=True)
+    except SQLParseError:
+        text = sql
+    return " ".join(text.split())
 
 
 def _slow(proof: Proof) -> list[str]:

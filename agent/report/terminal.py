@@ -47,7 +47,7 @@ def proof_table(proof: Proof, width: int = 80) -> Text:
     out.append(verdict.upper(), VERDICT_STYLES.get(verdict, "bold"))
     line(f"  claim: {one_line(proof.claim, 20)}", "dim")
     if proof.headline:
-        wrapped(proof.headline, style="bold")
+        wrapped(read.headline(proof), style="bold")
     line(f"base {one_line(str(proof.base)[:12])}   tree {one_line(str(proof.tree)[:12])}", "dim")
     line()
     chooser = read.scenario_chooser(proof)

@@ -50,7 +50,7 @@ def check(case: Case) -> Check:
         "ratio": round(ratio, 3),
         "low": round(low, 3),
         "high": round(high, 3),
-        "measured_by": "probe",
+        "measured_by": "host" if timing.question.kind == "command" else "probe",
     }
     figures = f"{evidence['base_ms']} ms → {evidence['patch_ms']} ms, {len(timing.base)} pairs"
     if high < 1:

@@ -32,7 +32,7 @@ def check(case: Case) -> Check:
     if not case.changes:
         return Check("scope", "failed", "the patch changes nothing", evidence)
     patterns = (*REFUSED, *case.brought.recipe.generated)
-    refused = [c.path for c in case.changes if case.matches(c.path, patterns) and c.path not in case.allow]
+    refused = [c.path for c in case.changes if case.matches(c.path, patterns)]
     modes = [c.path for c in case.changes if c.kind != "deleted" and c.new_mode not in ("100644", "100755")]
     evidence["refused"] = refused + modes
     if refused:
@@ -44,9 +44,5 @@ def check(case: Case) -> Check:
         )
     if modes:
         return Check("scope", "failed", f"{modes[0]} is a link or a submodule", evidence)
-    allowed = [c.path for c in case.changes if case.matches(c.path, patterns)]
-    note = f" (allowed by flag: {', '.join(allowed)})" if allowed else ""
     n = len(case.changes)
-    return Check(
-        "scope", "passed", f"{n} file{'s' if n != 1 else ''}, none of them protected{note}", evidence
-    )
+    return Check("scope", "passed", f"{n} file{'s' if n != 1 else ''}, none of them protected", evidence)

@@ -13,6 +13,7 @@ from bedev.agent.gate.case import Case
 from bedev.agent.gate.proof import Check
 
 ORDER = 20
+SKIPS = (b"markTestSkipped", b"markTestIncomplete", b"@group", b"->skip(", b"->todo(", b"@skip", b".skip(")
 
 
 def check(case: Case) -> Check:
@@ -28,11 +29,11 @@ def check(case: Case) -> Check:
     changed = [c for c in case.changes if case.matches(c.path, recipe.test_paths)]
     if not changed:
         return Check("test_integrity", "passed", "test files and configuration are base's", {"changed": []})
-    added = {case.patch_tree.read(c.path) for c in changed if c.kind == "added"}
+    added = {(_kind(c.path), case.patch_tree.read(c.path)) for c in changed if c.kind == "added"}
     weakened: list[str] = []
     for change in changed:
         before = case.base_tree.read(change.path)
-        if change.kind == "added" or before is None or before in added:
+        if change.kind == "added" or before is None or (_kind(change.path), before) in added:
             continue
         after = b"" if change.kind == "deleted" else case.patch_tree.read(change.path) or b""
         lost = _lost_lines(before, after)
@@ -40,13 +41,24 @@ def check(case: Case) -> Check:
             weakened.append(f"{change.path} is deleted")
         elif lost:
             weakened.append(f"{change.path} loses {lost} line{'s' if lost != 1 else ''}")
-        elif b"markTestSkipped" in after and b"markTestSkipped" not in before:
+        elif any(after.count(word) > before.count(word) for word in SKIPS):
             weakened.append(f"{change.path} skips tests")
     evidence = {"changed": [c.path for c in changed], "weakened": weakened}
     if weakened:
         return Check("test_integrity", "failed", weakened[0], evidence)
     return Check(
         "test_integrity", "passed", f"{len(changed)} test files gained lines, none lost any", evidence
+    )
+
+
+def _kind(path: str) -> str:
+    """How runners recognise a test file: by the end of its name (`Test.php`, `_test.py`). A test that moves
+    to a name of another kind is no longer run."""
+    name = path.rsplit("/", 1)[-1]
+    return (
+        name[-8:]
+        if name[-8:].lower() in ("test.php", "spec.php", "_test.py", ".test.ts", ".test.js")
+        else name
     )
 
 

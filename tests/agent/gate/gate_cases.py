@@ -48,7 +48,6 @@ def case(
     *,
     modes: Mapping[str, str] | None = None,
     recipe: Recipe = RECIPE,
-    allow: tuple[str, ...] = (),
 ) -> Case:
     """A case whose changes are what differs between two folders. `modes`: path -> the patch's git mode."""
     old = {"app/Parcel.php": b"<?php\n"} if base is None else base
@@ -67,7 +66,6 @@ def case(
         ),
         wish=DataWish(),
         seed=1,
-        allow=allow,
     )
 
 

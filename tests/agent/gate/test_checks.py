@@ -70,11 +70,6 @@ class TestScope:
     def test_deleting_a_protected_file_is_refused(self) -> None:
         assert scope.check(given.case({"composer.lock": b"{}"}, {})).status == "failed"
 
-    def test_what_the_user_allows_passes_and_is_said(self) -> None:
-        check = scope.check(given.case({}, {"composer.json": b"{}"}, allow=("composer.json",)))
-        assert check.status == "passed"
-        assert "allowed by flag: composer.json" in check.summary
-
     @pytest.mark.parametrize("mode", ["120000", "160000"])
     def test_a_link_and_a_submodule_are_refused(self, mode: str) -> None:
         check = scope.check(given.case({}, {"app/a": b"/etc"}, modes={"app/a": mode}))
@@ -121,15 +116,11 @@ class TestTestIntegrity:
         check = INTEGRITY(given.case({"tests/A.php": OLD_TEST}, {"tests/Feature/A.php": OLD_TEST}))
         assert check.status == "passed"
 
-    @pytest.mark.xfail(
-        reason="any file below tests/ with the old content counts as the moved test", strict=True
-    )
     @pytest.mark.parametrize("path", ["tests/A.php.off", "tests/Feature/A.txt"])
     def test_a_test_that_moves_to_where_no_suite_looks_fails(self, path: str) -> None:
         check = INTEGRITY(given.case({"tests/Feature/ATest.php": OLD_TEST}, {path: OLD_TEST}))
         assert check.status == "failed"
 
-    @pytest.mark.xfail(reason="only the first markTestSkipped of a file is seen", strict=True)
     def test_a_second_skipped_test_of_a_file_fails(self) -> None:
         once = OLD_TEST + b"$this->markTestSkipped();\n"
         twice = once.replace(b"assertOk", b"$this->markTestSkipped();\nassertOk")

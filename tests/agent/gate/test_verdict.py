@@ -102,7 +102,6 @@ class TestPatterns:
     def test_does_not_match(self, path: str, pattern: str) -> None:
         assert not matches(path, [pattern])
 
-    @pytest.mark.xfail(reason="'.' of a pattern stops at a line break: patterns need re.DOTALL", strict=True)
     def test_a_line_break_in_a_name_hides_nothing(self) -> None:
         assert matches("tests/a\nb.php", ["tests/**"])
         assert matches("a\nb/composer.json", ["**/composer.json"])
@@ -163,7 +162,6 @@ class TestProofJson:
     def test_a_proof_with_one_thing_wrong_gives_none(self, change: dict[str, Any]) -> None:
         assert Proof.from_json(json.dumps({**PROOF.to_dict(), **change}).encode()) is None
 
-    @pytest.mark.xfail(reason="RecursionError is not caught", raises=RecursionError, strict=True)
     @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":' * 100_000])
     def test_deep_nesting_gives_none(self, content: bytes) -> None:
         assert Proof.from_json(content) is None
