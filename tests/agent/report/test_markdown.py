@@ -46,6 +46,10 @@ def test_it_says_what_was_slow_what_changed_and_how_to_run_the_proof_again() -> 
     )
 
 
+def test_the_verdict_is_said_once() -> None:
+    assert whole(proof(headline="verified: less work")).startswith("## Verified: less work\n")
+
+
 def test_words_that_nobody_measured_are_labelled_with_their_author() -> None:
     text = whole(proof())
     label = text.index("> **Words of advisor**, not measured:")
