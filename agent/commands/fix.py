@@ -103,8 +103,9 @@ def print_result(result: RunResult, repo: Path) -> None:
     if result.proof is not None:
         print_proof(result.proof, sys.stdout)
         output.line()
-    if result.message and not (result.proof and result.message == result.proof.headline):
-        output.line(for_terminal(result.message))
+    said = result.message.removeprefix(result.proof.headline if result.proof else "").strip()
+    if said:
+        output.line(for_terminal(said))
     output.line(f"outcome  {result.outcome}   run {one_line(result.run)}")
     if result.branch:
         output.line(f"branch   {one_line(result.branch)}")
