@@ -1,4 +1,4 @@
-"""Where the time of a whole judgement goes: `.venv/bin/python benchmarks/gate.py [--rows users=200000,orders=1M]`.
+"""Where the time of a whole judgement goes: `.venv/bin/python benchmarks/gate.py [--rows R]`.
 
 Makes a repository from the example, fixes it with the advisor, and verifies the branch twice (the second
 time everything that can be cached is). The goal is 90 s for the gate, warm, at 200,000 and 1,000,000 rows.
