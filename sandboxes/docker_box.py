@@ -358,7 +358,7 @@ class DockerService:
         return text[-limit:] if limit > 0 else ""
 
     def stop(self) -> None:
-        """End it and all its children: politely for three seconds, then by force."""
+        """End it and all its children: politely for ten seconds (servers save their data), then by force."""
         if self._box._services.get(self._pid) is not self:
             return
         code = (
@@ -369,7 +369,7 @@ class DockerService:
             f"[[ ${{fields[3]}} == {self._pid} && ${{fields[0]}} != [ZX] ]] || continue; "
             'left=1; [[ $signal ]] && kill -"$signal" "${entry#/proc/}"; done; ((left)) || return 0; '
             '[[ $signal == TERM ]] && signal=""; read -r -t 0.02 -u "$idle" _; done; return 1; }; '
-            "end TERM 150 || end KILL 150"
+            "end TERM 500 || end KILL 150"
         )
         self._box.internal(code, timeout=30)
         self._box._services.pop(self._pid, None)

@@ -39,7 +39,8 @@ class Output:
 class CommandResult:
     """How a command ended, as the host saw it.
 
-    `exit_code` is None when the host ended it (`timed_out`, or `output_exceeded` past the output cap);
+    `exit_code` is None when the host ended it (`timed_out`, or `output_exceeded` past the output cap), and
+    137 where the command killed everything in its box, itself included;
     `seconds` is wall time measured by the host.
     """
 
@@ -197,8 +198,8 @@ class Probe(Protocol):
 class ImageSpec:
     """An image to build on top of `base`, cached by the hash of everything here.
 
-    `lines` are Dockerfile lines after FROM (ours, never the repository's text); `packages` are Debian
-    packages (validated names); `files` are copied in as path -> content.
+    In this order: `packages` are Debian packages (validated names); `lines` are Dockerfile lines (ours,
+    never the repository's text); `files` are copied in as path -> content, mode 0644.
     """
 
     base: str
@@ -241,7 +242,7 @@ class PodSpec:
     """What a pod is made of.
 
     `app_image` and `db_image` are image ids from `ensure_image`; `tree` is a prepared tree's key (see
-    `prepare_tree`), copied to /work; `templates` is a template volume's key, mounted in `db` at
+    `prepare_tree`), copied to /work, or empty for an empty workspace; `templates` is a template volume's key, mounted in `db` at
     TEMPLATES; `templates_writable` only while they are made. `environment` is the fixed environment of
     `app`. `scenario_files` come read-only to /scenario. `memory_mb` bounds each container.
     """

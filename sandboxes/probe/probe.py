@@ -304,6 +304,10 @@ class SessionThread(threading.Thread):
                     refused.code, f"stopped after {request['timeout']:g} s at the server ({refused})"
                 ) from None
             raise
+        else:
+            # Some servers answer an interrupted statement as if it had ended (MySQL's SLEEP).
+            if late.is_set():
+                raise Refused("", f"stopped after {request['timeout']:g} s at the server")
         finally:
             done.set()
             # Joined, so that a late interrupt cannot hit the next statement.

@@ -310,9 +310,14 @@ class ServiceContract:
         assert service.log() == "last words\n"
 
     def test_a_service_that_ignores_signals_is_stopped(self, app: Box, marker: str) -> None:
-        service = app.start("stubborn", f"trap '' TERM; bash -c 'exec -a marker-{marker} sleep 99'; sleep 99")
+        service = app.start(
+            "stubborn", f"trap '' TERM; echo deaf; bash -c 'exec -a marker-{marker} sleep 99'; sleep 99"
+        )
+        while "deaf" not in service.log():
+            time.sleep(0.02)
         service.stop()
         assert still_running(app, marker) == 0
+        assert not service.alive()
 
     def test_the_log_of_a_service_is_bounded_and_ends_with_the_latest(self, app: Box) -> None:
         service = app.start("loud", "seq 1 3000000; echo the end; sleep 60")

@@ -234,7 +234,7 @@ class TestIsolation:
             assert hog.exit_code == 137
             assert opened.app.run("echo alive").stdout.text == "alive\n"
             many = opened.app.run(
-                "for i in $(seq 700); do sleep 5 & done 2>&1 | grep -ci unavailable", timeout=20
+                "for i in $(seq 700); do sleep 1 & done 2>&1 | grep -ci unavailable", timeout=20
             )
             assert many.stdout.text != "0\n"
         finally:
