@@ -121,9 +121,15 @@ def open_subject(
             next_step="Say it: --engine mariadb.",
         )
     if name not in engines.names():
+        if engine:
+            raise UsageError(
+                f"There is no database engine named {engine!r} in this version.",
+                where="--engine",
+                next_step=f"Use one of: {', '.join(engines.names())}.",
+            )
         raise UsageError(
             f"The application is configured for {name!r}, for which this version has no engine.",
-            where=next((f"{f.source}" for f in recipe.findings if f.key == "engine"), ""),
+            where=next((f.source for f in recipe.findings if f.key in ("engine", "database")), ""),
             next_step=f"Where a compatible one will do, say so, and the proof will state it: "
             f"--engine {' or --engine '.join(engines.names())}.",
         )

@@ -21,7 +21,7 @@ from bedev.tools.scenarios.scenario import Question, Scenario
 SLOW_SECONDS = 0.2
 SLOW_WORK = 20_000
 TIME_BOX_SECONDS = 60.0
-FITS = 0.6
+FITS = 0.75
 """A candidate fits the task when its score is at least this share of the best one's."""
 
 
