@@ -342,9 +342,15 @@ class DockerService:
     def alive(self) -> bool:
         if self._started == "gone" or self._pid not in self._box._services:
             return False
+        # Where it has ended, what it last wrote may still be on its way into the log: wait for its session.
         code = (
-            f"IFS= read -r line </proc/{self._pid}/stat || exit 1; fields=(${{line##*) }}); "
-            f"[[ ${{fields[0]}} != [ZX] && ${{fields[19]}} == {self._started} ]]"
+            f"IFS= read -r line </proc/{self._pid}/stat && fields=(${{line##*) }}) && "
+            f"[[ ${{fields[0]}} != [ZX] && ${{fields[19]}} == {self._started} ]] && exit 0; "
+            "for ((tries = 0; tries < 25; tries++)); do left=0; "
+            'for entry in /proc/[0-9]*; do IFS= read -r line <"$entry/stat" || continue; '
+            "fields=(${line##*) }); "
+            f"[[ ${{fields[3]}} == {self._pid} && ${{fields[0]}} != [ZX] ]] && left=1; "
+            'done; ((left)) || break; read -r -t 0.02 -u "$idle" _; done; exit 1'
         )
         if self._box.internal(code, fine=(0, 1))[0] == 0:
             return True
