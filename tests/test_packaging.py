@@ -17,17 +17,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("agent", "tools", "sandboxes")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+FOLDERS: dict[str, str] = PROJECT["tool"]["setuptools"]["package-dir"]
+"""Package -> folder: `bedev.agent` lies in `agent`."""
 
 
 def tracked() -> list[str]:
-    """Files of the three folders, as they lie on the disk."""
-    found = []
-    for folder in FOLDERS:
-        for path in (ROOT / folder).rglob("*"):
-            if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc":
-                found.append(path.relative_to(ROOT).as_posix())
-    return sorted(found)
+    """Files of the packages' folders that git knows or would add."""
+    command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(
+        [*command, "--", *FOLDERS.values()], capture_output=True, text=True, check=True, timeout=60
+    )
+    return sorted(path for path in set(done.stdout.split("\0")) if path and (ROOT / path).is_file())
 
 
 def back_end_is_here() -> bool:
@@ -41,11 +42,10 @@ def back_end_is_here() -> bool:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a copy: a build leaves folders behind."""
     source = tmp_path_factory.mktemp("source")
-    for folder in FOLDERS:
-        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, source / name)
+    top = [name for name in ("README.md", "LICENSE", "MANIFEST.in") if (ROOT / name).exists()]
+    for path in (*tracked(), "pyproject.toml", *top):
+        (source / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, source / path)
     out = tmp_path_factory.mktemp("dist")
     # The build back end that pyproject.toml asks for is fetched only where it is not installed here.
     isolation = ["--no-isolation"] if back_end_is_here() else []
@@ -81,7 +81,7 @@ def run(bedev: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[s
     )
 
 
-def test_every_file_of_the_three_folders_is_in_the_wheel(wheel: Path) -> None:
+def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         inside = set(archive.namelist())
     missing = [path for path in tracked() if f"bedev/{path}" not in inside]
@@ -96,6 +96,8 @@ def test_every_file_of_the_three_folders_is_in_the_wheel(wheel: Path) -> None:
         r"bedev/sandboxes/stacks/laravel/files/.+",
         r"bedev/sandboxes/.+\.toml",
         r"bedev/agent/gate/checks/same_answers\.py",
+        r"bedev/examples/laravel-slow-users/\.env\.example",
+        r"bedev/examples/laravel-slow-users/storage/logs/\.gitignore",
     ],
 )
 def test_data_files_that_the_product_reads_are_in_the_wheel(wheel: Path, pattern: str) -> None:
@@ -108,7 +110,7 @@ def test_data_files_that_the_product_reads_are_in_the_wheel(wheel: Path, pattern
 def test_nothing_else_is_in_the_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    allowed = re.compile(r"bedev/(agent|tools|sandboxes)/|bedev-[^/]+\.dist-info/")
+    allowed = re.compile(rf"bedev/({'|'.join(FOLDERS.values())})/|bedev-[^/]+\.dist-info/")
     assert [n for n in names if not allowed.match(n)] == []
     assert [n for n in names if "__pycache__" in n or n.endswith(".pyc")] == []
 
@@ -117,9 +119,8 @@ def test_the_metadata_names_every_dependency_of_the_project(wheel: Path) -> None
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
         metadata = archive.read(name).decode()
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = re.findall(r"(?m)^Requires-Dist: ([^;\n]+)$", metadata)
-    assert sorted(needed) == sorted(project["dependencies"])
+    assert sorted(needed) == sorted(PROJECT["project"]["dependencies"])
     assert "\nName: bedev\n" in metadata
 
 
