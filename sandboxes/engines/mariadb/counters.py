@@ -22,7 +22,7 @@ import time
 from collections.abc import Mapping
 
 from bedev.sandboxes.engines.engine import Counters, Statement, StatementStatistics
-from bedev.sandboxes.engines.mariadb.server import USERS
+from bedev.sandboxes.engines.mariadb.server import USERS, AdminSession
 from bedev.sandboxes.errors import DatabaseError
 from bedev.sandboxes.sandbox import SqlSession
 
@@ -69,9 +69,17 @@ _READ = (
 )
 
 
+def held(admin: SqlSession) -> SqlSession:
+    """The session under an AdminSession: reading the server's own counters needs no table, so purge can stay
+    held meanwhile."""
+    return admin.inner if isinstance(admin, AdminSession) else admin
+
+
 def read(admin: SqlSession) -> Counters:
     """Running totals since the server started, comparable within one session. Raises DatabaseError."""
-    rows = admin.query(_READ)
+    session = held(admin)
+    _wait_for_ends(session)
+    rows = session.query(_READ)
     found: dict[str, int] = {name: int(value) for name, value in rows.dicts()[0].items()}
     return Counters(
         rows_examined=found["rows_read"] + max(0, found["icp_attempts"] - found["icp_matches"]),
@@ -82,6 +90,23 @@ def read(admin: SqlSession) -> Counters:
         temp_pages=found["temp_pages"],
         statements=found["statements"],
     )
+
+
+ENDS_SECONDS = 0.2
+
+
+def _wait_for_ends(session: SqlSession) -> None:
+    """A client has its answer before the server has counted the statement: wait until no connection is in
+    a statement. One that really runs longer is not waited for."""
+    deadline = time.monotonic() + ENDS_SECONDS
+    users = _listed((USERS["application"], USERS["reader"]))
+    while time.monotonic() < deadline:
+        if not session.query(
+            f"SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER IN ({users}) "
+            "AND COMMAND <> 'Sleep'"
+        ).scalar:
+            return
+        time.sleep(0.001)
 
 
 SETTLE_SECONDS = 20.0
@@ -101,12 +126,13 @@ def settle(admin: SqlSession) -> None:
 
     Left to itself, purge begins up to a second after a write and reads pages that nobody asked for: 2,190
     for 500 rows of an indexed column, and 128 rollback segments at times and at times not. What it reads
-    here is left out of the pages that this session reads later. A transaction that somebody left open holds
-    purge up; after 3 s the standstill alone decides. Raises DatabaseError where pages still move after
-    20 s: something runs.
+    here is left out of the pages that this session reads later, and none begins before the session is used
+    for something other than counters (see `AdminSession`). A transaction that somebody left open holds purge
+    up too; after 3 s the standstill alone decides. Raises DatabaseError where pages still move after 20 s:
+    something runs.
     """
     deadline = time.monotonic() + SETTLE_SECONDS
-    began = int(admin.query(_MOVING).rows[0][0])
+    began = int(held(admin).query(_MOVING).rows[0][0])
     _purge(admin)
     previous, equal = "", 0
     while time.monotonic() < deadline:
@@ -114,6 +140,8 @@ def settle(admin: SqlSession) -> None:
         equal = equal + 1 if reading == previous else 0
         if equal >= STANDSTILL:
             admin.query(f"SET {BACKGROUND} = COALESCE({BACKGROUND}, 0) + {int(pages) - began}")
+            if isinstance(admin, AdminSession):
+                admin.hold_purge()
             return
         previous = str(reading)
         time.sleep(0.01)
@@ -198,6 +226,7 @@ _SYSTEM = "('mysql', 'sys', 'performance_schema', 'information_schema')"
 def statement_statistics(admin: SqlSession, reset: bool) -> tuple[StatementStatistics, ...]:
     """Digests of all databases but the server's own, those with most time first. ROWS_EXAMINED does not see
     what triggers and stored functions read; `read` does."""
+    _wait_for_ends(admin)
     rows = admin.query(
         "SELECT DIGEST_TEXT, COUNT_STAR, SUM_ROWS_EXAMINED, SUM_ROWS_SENT, SUM_TIMER_WAIT / 1e12 "
         "FROM performance_schema.events_statements_summary_by_digest "

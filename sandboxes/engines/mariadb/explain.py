@@ -1,6 +1,7 @@
 """MariaDB's plans in bedev's normal form.
 
-`ANALYZE FORMAT=JSON` runs the statement, so only a SELECT is analyzed; of a write the plan is shown alone.
+`ANALYZE FORMAT=JSON` runs the statement, so only a SELECT is analyzed, in a read-only transaction; of a
+write the plan is shown alone.
 Rows there are means per loop (https://mariadb.com/kb/en/analyze-format-json/): they are multiplied.
 """
 
@@ -62,9 +63,10 @@ def explain(session: SqlSession, sql: str, analyze: bool) -> Plan:
     # WITH may begin a write in some versions; only words outside of literals would tell, so any word counts.
     if reading and statement[:400].lower().lstrip("( \n\t").startswith("with") and _WRITING.search(statement):
         reading = False
-    analyzed = analyze and reading
-    prefix = "ANALYZE FORMAT=JSON " if analyzed else "EXPLAIN FORMAT=JSON "
-    answer = session.query(prefix + statement, timeout=ANALYZE_SECONDS).scalar
+    answer = _analyzed(session, statement) if analyze and reading else None
+    analyzed = answer is not None
+    if answer is None:
+        answer = session.query("EXPLAIN FORMAT=JSON " + statement, timeout=ANALYZE_SECONDS).scalar
     try:
         raw = json.loads(str(answer))
     except ValueError as error:
@@ -72,6 +74,22 @@ def explain(session: SqlSession, sql: str, analyze: bool) -> Plan:
             "The server's plan is not JSON.", where=statement[:200], detail=str(answer)[:2000]
         ) from error
     return plan(statement, raw, analyzed)
+
+
+READ_ONLY = "1792"
+
+
+def _analyzed(session: SqlSession, statement: str) -> Any:
+    """None where the SELECT cannot be run in a read-only transaction: it locks rows (FOR UPDATE), or calls
+    a function that writes."""
+    try:
+        return session.query(
+            "SET STATEMENT tx_read_only = 1 FOR ANALYZE FORMAT=JSON " + statement, timeout=ANALYZE_SECONDS
+        ).scalar
+    except DatabaseError as error:
+        if error.code != READ_ONLY:
+            raise
+        return None
 
 
 def plan(sql: str, raw: Mapping[str, Any], analyzed: bool) -> Plan:

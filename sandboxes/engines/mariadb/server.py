@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from bedev.sandboxes.engines.engine import Instance, Role
 from bedev.sandboxes.errors import DatabaseError, SandboxBroken, UsageError
-from bedev.sandboxes.sandbox import DATA, TEMPLATES, Box, ImageSpec, Probe, Service, SqlSession
+from bedev.sandboxes.sandbox import DATA, TEMPLATES, Box, ImageSpec, Probe, Rows, Service, SqlSession
 
 USERS: Mapping[Role, str] = {
     "admin": "bedev_admin",
@@ -133,6 +134,34 @@ def role_statements(database: str, passwords: Mapping[Role, str]) -> list[str]:
     ]
 
 
+class AdminSession:
+    """The admin's session, which can hold purge up between two readings of the counters.
+
+    A consistent snapshot keeps every old row version, so background purge has nothing to do and reads no
+    pages. It would also show this session old rows and, once it had read a table, make that table's ALTER
+    wait: so any query ends it first. `inner` is for queries of the server's own counters only.
+    """
+
+    def __init__(self, inner: SqlSession) -> None:
+        self.inner = inner
+        self._holding = False
+
+    def hold_purge(self) -> None:
+        self.inner.query("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        self._holding = True
+
+    def query(
+        self, sql: str, params: Sequence[Any] = (), *, max_rows: int = 10_000, timeout: float = 60.0
+    ) -> Rows:
+        if self._holding:
+            self._holding = False
+            self.inner.query("COMMIT")
+        return self.inner.query(sql, params, max_rows=max_rows, timeout=timeout)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
 def connect(probe: Probe, instance: Instance, role: Role) -> SqlSession:
     """The reader's transactions are read-only, beside its privileges: a view may call what writes."""
     session = probe.connect(
@@ -144,7 +173,7 @@ def connect(probe: Probe, instance: Instance, role: Role) -> SqlSession:
     )
     if role == "reader":
         session.query("SET SESSION TRANSACTION READ ONLY")
-    return session
+    return AdminSession(session) if role == "admin" else session
 
 
 def create_database(admin: SqlSession, database: str) -> None:

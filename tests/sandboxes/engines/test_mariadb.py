@@ -110,6 +110,29 @@ class TestMariaDB(EngineContract):
             world.app.query("DROP INDEX pushed ON customers")
             world.engine.analyze(world.admin, ["customers"])
 
+    def test_the_pages_of_purge_are_no_work_of_the_statement(self, world: World) -> None:
+        """It begins within a second, and reads 128 rollback segments where the statement takes 10 pages."""
+        pages = set()
+        for _ in range(3):
+            world.engine.settle(world.admin)
+            before = world.engine.counters(world.admin)
+            world.app.query("UPDATE customers SET score = 1001 - score WHERE id = 5")
+            time.sleep(1.1)
+            pages.add(world.engine.counters(world.admin).minus(before).pages)
+        assert len(pages) == 1
+        assert pages.pop() in range(1, 60)
+
+    def test_after_settling_the_admin_sees_the_present_and_blocks_nobody(self, world: World) -> None:
+        world.app.query("CREATE TABLE present (id INT)")
+        try:
+            world.engine.settle(world.admin)
+            world.app.query("INSERT INTO present VALUES (1)")
+            world.engine.counters(world.admin)
+            assert world.admin.query("SELECT COUNT(*) FROM present").scalar == 1
+            world.app.query("ALTER TABLE present ADD COLUMN a INT", timeout=5.0)
+        finally:
+            world.clear("present")
+
     def test_a_sort_counts_its_rows(self, world: World) -> None:
         assert world.measure("SELECT id FROM customers ORDER BY name").rows_sorted == ROWS
         assert world.measure("SELECT id FROM customers ORDER BY id").rows_sorted == 0
@@ -477,7 +500,27 @@ class TestMariaDB(EngineContract):
             assert plan.analyzed, sql
             assert plan.root.children, sql
 
-    def test_a_select_into_a_file_is_not_analyzed(self, world: World) -> None:
+    def test_s70_a_select_that_calls_what_writes_is_not_run_to_be_explained(self, world: World) -> None:
+        world.app.query("CREATE TABLE touched (id INT)")
+        world.app.query(
+            "CREATE FUNCTION touch() RETURNS INT MODIFIES SQL DATA "
+            "BEGIN INSERT INTO touched VALUES (1); RETURN 1; END"
+        )
+        try:
+            assert not world.engine.explain(world.app, "SELECT touch()").analyzed
+            assert world.app.query("SELECT COUNT(*) FROM touched").scalar == 0
+            world.app.query("SELECT touch()")
+            assert world.app.query("SELECT COUNT(*) FROM touched").scalar == 1
+        finally:
+            world.app.query("DROP FUNCTION touch")
+            world.clear("touched")
+
+    def test_a_locking_read_has_a_plan(self, world: World) -> None:
+        plan = world.engine.explain(world.app, "SELECT id FROM customers WHERE id = 3 FOR UPDATE")
+        assert not plan.analyzed
+        assert any(node.table == "customers" for node in nodes(plan))
+
+    def test_a_select_into_a_variable_is_not_analyzed(self, world: World) -> None:
         assert not explain.explain(world.app, "SELECT id FROM customers WHERE id = 1 INTO @a", True).analyzed
 
 
