@@ -289,7 +289,7 @@ def _read(path: Any) -> bytes:
 def _scenario(
     request: FixRequest, subject: Subject, app: Application, screen: Screen
 ) -> tuple[Scenario | None, str, Any]:
-    """The user's, the repository's own (bedev.toml), or the slowest candidate that fits the task."""
+    """The user's, the repository's own (bedev.toml), or the candidate that fits the task and does most work."""
     if request.scenario is not None:
         return request.scenario, "given", ()
     own = _own(subject)
@@ -492,7 +492,7 @@ def _recorded(
 def _reaching(
     request: VerifyRequest, subject: Subject, brought: Brought, wish: DataWish, tree: str, screen: Screen
 ) -> Scenario | None:
-    """The slowest request among those that reach the changed files or the tables of a new migration."""
+    """The most costly request among those that reach the changed files or the tables of a new migration."""
     from bedev.agent.gate.patterns import matches
     from bedev.tools.scenarios.search import search, sources
 
