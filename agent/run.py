@@ -289,7 +289,7 @@ def _read(path: Any) -> bytes:
 def _scenario(
     request: FixRequest, subject: Subject, app: Application, screen: Screen
 ) -> tuple[Scenario | None, str, Any]:
-    """The user's, the repository's own (bedev.toml), or the candidate that fits the task and does most work."""
+    """The user's, bedev.toml's, or the candidate that fits the task and does most work."""
     if request.scenario is not None:
         return request.scenario, "given", ()
     own = _own(subject)

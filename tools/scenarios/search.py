@@ -82,7 +82,7 @@ def search(
     say: Callable[[str], None],
     time_box: float = TIME_BOX_SECONDS,
 ) -> Search:
-    """Run the candidates for `task` on the grown data of `app`; the one that fits and does most work is the scenario."""
+    """Run the candidates for `task` on the grown data of `app`; of those that fit, the most work wins."""
     routes = app.stack.routes(app.pod.app)
     commands = app.stack.commands(app.pod.app)
     schema = app.engine.schema(app.admin, app.database.database)
