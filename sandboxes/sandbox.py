@@ -244,7 +244,8 @@ class PodSpec:
     `app_image` and `db_image` are image ids from `ensure_image`; `tree` is a prepared tree's key (see
     `prepare_tree`), copied to /work, or empty for an empty workspace; `templates` is a template volume's
     key, mounted in `db` at TEMPLATES; `templates_writable` only while they are made.
-    `environment` is the fixed environment of `app`. `scenario_files` come read-only to /scenario. `memory_mb` bounds each container.
+    `environment` is the fixed environment of `app`. `scenario_files` come read-only to /scenario.
+    `memory_mb` bounds each container.
     """
 
     app_image: str
