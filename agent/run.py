@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import signal
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from bedev.agent import leave
@@ -342,13 +342,13 @@ def _baseline(app: Application, scenario: Scenario, seed: int, screen: Screen) -
             raise UsageError(
                 f"Base answers {question.label} with {refused}.",
                 where="the scenario",
-                detail=app.server_log()[-1500:],
+                detail=_first_error(app.server_log()),
             )
     statements: list[Statement] = []
     traced: list[TracedQuery] = []
     seconds = 0.0
     for question in scenario.questions:
-        (_, took), sent, traces = app.capture(partial(measure.ask, app, question, scenario))
+        took, sent, traces = measure.captured(app, question, scenario)
         statements.extend(sent)
         traced.extend(traces)
         seconds += took
@@ -358,6 +358,14 @@ def _baseline(app: Application, scenario: Scenario, seed: int, screen: Screen) -
     questions, _, _ = measure.variants(app, scenario, seed)
     total = sum(work(measure.counted(app, q, scenario)) for q in scenario.questions)
     return Baseline(workload, n_plus_one(workload), tuple(statements), questions, seconds, total)
+
+
+def _first_error(log: str) -> str:
+    """The line of a server's log that says what went wrong (stack traces follow it), and a few after it."""
+    lines = log.splitlines()
+    at = next((i for i, line in enumerate(lines) if re.search(r"error|exception", line, re.IGNORECASE)), None)
+    shown = lines[-8:] if at is None else lines[at : at + 4]
+    return "\n".join(line[:400] for line in shown)
 
 
 def _show_baseline(baseline: Baseline, screen: Screen) -> None:

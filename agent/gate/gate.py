@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -65,6 +64,8 @@ def judge(case: Case, grow: Grow, watcher: Watcher, environment: Mapping[str, An
         held_out = pool.submit(_hold_out, case, grow) if case.scenario is not None else None
         try:
             broken = _on_data(case, seen, "seen", case.seed, held_out, watcher, run)
+            if broken and broken not in case.missing:
+                case.missing.append(broken)
             going_on = not broken and not case.missing and all(c.status != "failed" for c in done.values())
             going_on = going_on and case.timing is not None
             if held_out is not None and going_on:
@@ -127,7 +128,7 @@ def _on_data(
                 with _clock(case, "plans"):
                     for side, app in case.sides.items():
                         first = case.scenario.questions[0]
-                        _, statements, _ = app.capture(partial(measure.ask, app, first, case.scenario))
+                        _, statements, _ = measure.captured(app, first, case.scenario)
                         case.plans[side] = measure.explained(app, statements)
                 # a patch that is wrong or wins nothing is rejected without the clock
                 if (

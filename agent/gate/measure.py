@@ -11,8 +11,9 @@ from bedev.agent.gate.case import Asked, Case, DataSetResult, Timing, Watcher
 from bedev.agent.gate.checks.faster import pairs_for
 from bedev.sandboxes.application import Application, DataFacts
 from bedev.sandboxes.engines.engine import Column, Counters, Statement, work
-from bedev.sandboxes.errors import BedevError, DatabaseError, SandboxBroken
+from bedev.sandboxes.errors import BedevError, DatabaseError, SandboxBroken, UsageError
 from bedev.sandboxes.sandbox import HttpRequest
+from bedev.sandboxes.stacks.stack import TracedQuery
 from bedev.tools.scenarios import compare
 from bedev.tools.scenarios.compare import Answer
 from bedev.tools.scenarios.parameters import (
@@ -62,13 +63,26 @@ def ask(app: Application, question: Question, scenario: Scenario) -> tuple[Answe
 
 def counted(app: Application, question: Question, scenario: Scenario) -> Counters:
     """What the server counted for one question: the smaller of two runs (the first may warm something)."""
-    runs = []
-    for _ in range(2):
-        app.engine.settle(app.admin)
-        before = app.counters()
-        ask(app, question, scenario)
-        runs.append(app.counters().minus(before))
-    return min(runs, key=work)
+    return min((_counted_once(app, question, scenario)[1] for _ in range(2)), key=work)
+
+
+def _counted_once(app: Application, question: Question, scenario: Scenario) -> tuple[Answer, Counters]:
+    app.engine.settle(app.admin)
+    before = app.counters()
+    answer, _ = ask(app, question, scenario)
+    return answer, app.counters().minus(before)
+
+
+def captured(
+    app: Application, question: Question, scenario: Scenario
+) -> tuple[float, tuple[Statement, ...], tuple[TracedQuery, ...]]:
+    """Ask once under capture: seconds, what the server received, and the application's call sites. An SQL
+    question is its own statement: the probe sends it as the reader, not as the application."""
+    if question.kind == "sql":
+        _, seconds = ask(app, question, scenario)
+        return seconds, (Statement(question.text, 0),), ()
+    (_, seconds), statements, traced = app.capture(partial(ask, app, question, scenario))
+    return seconds, statements, traced
 
 
 def prepare(app: Application, scenario: Scenario, trace: bool = False) -> None:
@@ -95,7 +109,7 @@ def variants(
     words: list[str] = []
     for question in scenario.questions:
         questions.append(question)
-        _, statements, _ = app.capture(partial(ask, app, question, scenario))
+        _, statements, _ = captured(app, question, scenario)
         for parameter in find_parameters(question, statements, schema, app.engine.dialect):
             found.append(parameter)
             values = _values(app, parameter, seed)
@@ -149,12 +163,16 @@ def both(
     if any(writes(q) for q in scenario.questions):
         case.missing.append("the scenario writes; this version measures reading requests only")
         return None
+    _open_tables(patch)
     for question in scenario.questions:
         answer, _ = ask(base, question, scenario)
         refused = compare.refusal(answer)
         if refused:
-            told = answer.header("X-Bedev-Error")
-            case.missing.append(f"base answers {question.label} with {told or refused}")
+            if told := answer.header("X-Bedev-Error"):
+                raise UsageError(
+                    f"--as {scenario.as_user}: {told}.", next_step="Name a row that the seeded data has."
+                )
+            case.missing.append(f"base answers {question.label} with {refused}")
     if case.missing:
         return None
     questions, _, words = variants(base, scenario, seed)
@@ -200,27 +218,35 @@ def _ask_patch(
     scenario: Scenario,
     floats: frozenset[str],
 ) -> Asked:
+    # the patch's very first ask counts: an answer that it keeps for ever would cost nothing the second time
+    cold = Counters()
     try:
-        patched, _ = ask(patch, question, scenario)
+        patched, cold = _counted_once(patch, question, scenario)
     except (DatabaseError, SandboxBroken) as error:
         patched = compare.failed_answer(str(error))
     mask = compare.volatile(answers)
     ordered = question.kind != "sql" or "order by" in question.text.lower()
     difference = compare.compare(answers[0], patched, mask, ordered=ordered, floats=floats)
-    with ThreadPoolExecutor(2) as pool:
-        base_counters = pool.submit(counted, base, question, scenario)
-        patch_counters = pool.submit(_counted_or_nothing, patch, question, scenario)
-        return Asked(
-            question,
-            tuple(answers),
-            patched,
-            difference,
-            mask.words,
-            not mask.whole_body,
-            base_counters.result(),
-            patch_counters.result(),
-            compare.is_empty(answers[0]),
-        )
+    return Asked(
+        question,
+        tuple(answers),
+        patched,
+        difference,
+        mask.words,
+        not mask.whole_body,
+        counted(base, question, scenario),
+        cold,
+        compare.is_empty(answers[0]),
+    )
+
+
+def _open_tables(app: Application) -> None:
+    """Let the server open every table once: what it reads of its own dictionary is not the patch's work."""
+    from sqlglot import exp
+
+    for table in app.engine.schema(app.admin, app.database.database).tables:
+        name = exp.to_identifier(table.name, quoted=True).sql(dialect=app.engine.dialect)
+        app.admin.query(f"SELECT 1 FROM {name} LIMIT 1")
 
 
 def _float_columns(app: Application) -> frozenset[str]:
@@ -231,17 +257,10 @@ def _float_columns(app: Application) -> frozenset[str]:
     )
 
 
-def _counted_or_nothing(app: Application, question: Question, scenario: Scenario) -> Counters:
-    try:
-        return counted(app, question, scenario)
-    except BedevError:
-        # the patch does not answer: same_answers fails with the server's words
-        return Counters()
-
-
 def timed(base: Application, patch: Application, scenario: Scenario, asked: Sequence[Asked]) -> Timing | None:
-    """Interleaved pairs of the question that costs base most; their number is fixed beforehand."""
-    if not asked:
+    """Interleaved pairs of the question that costs base most; their number is fixed beforehand. Nothing is
+    timed where base shows nothing: an empty answer's time is the framework's own."""
+    if all(a.empty for a in asked):
         return None
     question = max(asked, key=lambda a: a.base_work).question
     times: dict[str, list[float]] = {"base": [], "patch": []}
