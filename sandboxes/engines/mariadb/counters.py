@@ -102,8 +102,8 @@ def _wait_for_ends(session: SqlSession) -> None:
     users = _listed((USERS["application"], USERS["reader"]))
     while time.monotonic() < deadline:
         if not session.query(
-            f"SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER IN ({users}) "
-            "AND COMMAND <> 'Sleep'"
+            f"SELECT COUNT(*) FROM performance_schema.threads WHERE PROCESSLIST_USER IN ({users}) "
+            "AND PROCESSLIST_COMMAND <> 'Sleep'"
         ).scalar:
             return
         time.sleep(0.001)

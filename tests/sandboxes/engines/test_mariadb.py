@@ -112,11 +112,13 @@ class TestMariaDB(EngineContract):
 
     def test_the_pages_of_purge_are_no_work_of_the_statement(self, world: World) -> None:
         """It begins within a second, and reads 128 rollback segments where the statement takes 10 pages."""
+        sql = "UPDATE customers SET score = 1001 - score WHERE id = 5"
+        world.measure(sql)  # the first after a change of the table reads its definition and statistics
         pages = set()
         for _ in range(3):
             world.engine.settle(world.admin)
             before = world.engine.counters(world.admin)
-            world.app.query("UPDATE customers SET score = 1001 - score WHERE id = 5")
+            world.app.query(sql)
             time.sleep(1.1)
             pages.add(world.engine.counters(world.admin).minus(before).pages)
         assert len(pages) == 1
