@@ -1,222 +1,38 @@
-"""A repository's application, brought up by its recipe: images, prepared tree, data, one running copy.
+"""One running copy of a repository's application, in a pod, with a database of its own.
 
-This is where stack, engine and sandbox meet. The gate opens one for base and one for the patch; the
+This is where stack, engine and sandbox meet (set_up.py and data.py make what
+copies share). The gate opens one for base and one for the patch; the
 agent's tools work in another. Nothing here judges.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from bedev.sandboxes.engines.engine import Counters, Engine, Instance, Role, Statement
-from bedev.sandboxes.errors import DatabaseError, SandboxBroken, SetUpFailed
-from bedev.sandboxes.recipe import Recipe
+from bedev.sandboxes.engines.engine import Counters, Instance, Role, Statement
+from bedev.sandboxes.errors import SetUpFailed
 from bedev.sandboxes.sandbox import (
     DATA,
-    STACK_FILES,
     CommandResult,
-    HostAccess,
     HttpRequest,
     HttpResponse,
-    ImageSpec,
     Pod,
     PodSpec,
     Progress,
-    Sandbox,
     Service,
     SqlSession,
-    TreeFile,
 )
-from bedev.sandboxes.stacks.stack import Stack, TestCase, TracedQuery
+from bedev.sandboxes.set_up import Brought
+from bedev.sandboxes.stacks.stack import TestCase, TracedQuery
 
 DATABASE = "app"
 TEST_PORT_OFFSET = 1
 SERVER_START_SECONDS = 60.0
 TRACE_FILE = "/tmp/bedev-trace.jsonl"
-
-
-@dataclass(frozen=True)
-class Brought:
-    """What set-up made out of one tree, shared by every pod of it: stack, engine, recipe, images, files."""
-
-    sandbox: Sandbox
-    stack: Stack
-    engine: Engine
-    recipe: Recipe
-    app_image: str
-    db_image: str
-    tree_key: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class DataWish:
-    """How much data, from what. `rows` are wanted counts by table (empty: the sensible default); `dump`
-    replaces seeding; `command` (`--data`) runs after seeding with `files` in /scenario."""
-
-    rows: Mapping[str, int] = field(default_factory=dict)
-    seed: int = 1
-    dump: bytes | None = None
-    command: str = ""
-    files: Mapping[str, bytes] = field(default_factory=dict)
-    grow: bool = True
-
-
-@dataclass(frozen=True)
-class DataFacts:
-    """What the template holds: exact `rows` by table, `realism`, the server's version, seconds it took."""
-
-    key: str
-    rows: Mapping[str, int]
-    realism: str
-    server: str
-    seconds: Mapping[str, float]
-    notes: tuple[str, ...] = ()
-
-
-Grow = Callable[[Engine, SqlSession, str, Mapping[str, int], int, Progress], Mapping[str, int]]
-"""Grows the application's database; tools/database/growth.py has it (this layer knows no growth rules)."""
-
-
-def bring_up(
-    sandbox: Sandbox,
-    stack: Stack,
-    engine: Engine,
-    recipe: Recipe,
-    tree_id: str,
-    files: Callable[[], Iterable[TreeFile]],
-    access: HostAccess,
-    progress: Progress,
-) -> Brought:
-    """Build the images and prepare the tree (cached). Raises SetUpFailed, EnvironmentUnusable."""
-    started = time.monotonic()
-    stack_files = {f"{STACK_FILES}/{name}": content for name, content in stack.files().items()}
-    app_image = sandbox.ensure_image(
-        ImageSpec(recipe.image, recipe.packages, recipe.image_lines, stack_files), progress
-    )
-    db_image = sandbox.ensure_image(
-        engine.image_spec(recipe.engine_image or engine.default_image()), progress
-    )
-    steps = stack.set_up_steps(recipe)
-    key = _key(tree_id, app_image, [(s.command, s.network, dict(s.env)) for s in steps])
-    tree_key = sandbox.prepare_tree(key, files, app_image, steps, access, progress)
-    return Brought(sandbox, stack, engine, recipe, app_image, db_image, tree_key, time.monotonic() - started)
-
-
-def _key(*parts: Any) -> str:
-    text = json.dumps(parts, sort_keys=True, default=lambda v: hashlib.sha256(v).hexdigest())
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def make_data(brought: Brought, wish: DataWish, grow: Grow, progress: Progress) -> DataFacts:
-    """The template volume with `seeded` and `grown` (cached). Raises SetUpFailed naming the step."""
-    recipe, sandbox, engine = brought.recipe, brought.sandbox, brought.engine
-    key = _key(
-        brought.tree_key,
-        brought.db_image,
-        dict(wish.rows),
-        wish.seed,
-        wish.dump or b"",
-        wish.command,
-        dict(wish.files),
-        wish.grow,
-        [recipe.migrate, recipe.seed, dict(recipe.dotenv), dict(recipe.environment)],
-    )
-    if sandbox.has_template(key):
-        return _facts(key, sandbox.template_facts(key))
-    sandbox.new_template(key)
-    seconds: dict[str, float] = {}
-    notes: list[str] = []
-    try:
-        spec = PodSpec(
-            brought.app_image,
-            brought.tree_key,
-            brought.db_image,
-            templates=key,
-            templates_writable=True,
-            environment=recipe.environment,
-            scenario_files=wish.files,
-            kind="template",
-        )
-        pod = sandbox.open_pod(spec, progress)
-        try:
-            instance = engine.create(pod.db, pod.probe, "main", engine.port, DATABASE, new_passwords())
-            application = Application(brought, pod, instance)
-            application.write_dotenv()
-            clock = _Clock(seconds)
-            if wish.dump is not None:
-                with clock("restore"):
-                    progress("restoring the dump")
-                    engine.restore(pod.db, instance, wish.dump, progress)
-            else:
-                with clock("migrate"):
-                    progress("migrating")
-                    application.must(recipe.migrate, "migrate")
-                if recipe.seed:
-                    with clock("seed"):
-                        progress("seeding")
-                        application.must(recipe.seed, "seed")
-            if wish.command:
-                with clock("data"):
-                    progress(f"running {wish.command}")
-                    application.must(wish.command, "--data")
-            engine.stop(pod.db, instance)
-            engine.save_template(pod.db, instance, "seeded")
-            engine.start(pod.db, pod.probe, instance)
-            admin = engine.connect(pod.probe, instance, "admin")
-            server = f"{engine.title} {engine.version(admin)}"
-            realism = "copy" if wish.dump is not None else "seeded"
-            if wish.grow and wish.dump is None:
-                with clock("grow"):
-                    counts = grow(engine, admin, DATABASE, wish.rows, wish.seed, progress)
-                realism = "grown" if counts else "seeded"
-            with clock("analyze"):
-                progress("making the optimizer's statistics")
-                tables = [t.name for t in engine.schema(admin, DATABASE).tables]
-                engine.analyze(admin, tables)
-            rows = {t.name: t.rows for t in engine.schema(admin, DATABASE, exact=True).tables}
-            admin.close()
-            with clock("save"):
-                engine.stop(pod.db, instance)
-                engine.save_template(pod.db, instance, "grown")
-        finally:
-            pod.close()
-        facts = DataFacts(key, rows, realism, server, seconds, tuple(notes))
-        sandbox.seal_template(key, asdict(facts))
-        return facts
-    except BaseException:
-        sandbox.drop_template(key)
-        raise
-
-
-def _facts(key: str, data: Mapping[str, Any]) -> DataFacts:
-    return DataFacts(
-        key, dict(data["rows"]), data["realism"], data["server"], dict(data["seconds"]), tuple(data["notes"])
-    )
-
-
-class _Clock:
-    """`with clock("migrate"):` adds the seconds that passed under that name."""
-
-    def __init__(self, seconds: dict[str, float]) -> None:
-        self.seconds = seconds
-        self.name = ""
-
-    def __call__(self, name: str) -> _Clock:
-        self.name, self.began = name, time.monotonic()
-        return self
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds[self.name] = round(time.monotonic() - self.began, 2)
 
 
 def new_passwords() -> Mapping[Role, str]:
@@ -444,16 +260,3 @@ class TestRun:
     @property
     def passed(self) -> frozenset[str]:
         return frozenset(c.id for c in self.cases if c.status == "passed")
-
-
-__all__ = [
-    "Application",
-    "Brought",
-    "DataFacts",
-    "DataWish",
-    "DatabaseError",
-    "SandboxBroken",
-    "TestRun",
-    "bring_up",
-    "make_data",
-]

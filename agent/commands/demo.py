@@ -66,7 +66,8 @@ def demo(
     )
     from bedev.agent.report.encode import one_line
 
-    output.line(f"verify   {one_line(judged.proof.headline)}")
+    headline = judged.proof.headline.removeprefix(f"{judged.proof.verdict}: ")
+    output.line(f"verify   {judged.proof.verdict}: {one_line(headline)}")
     output.line(f"look     git -C {repository} diff {result.base[:12]} {result.branch}")
     return judged.exit_code
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bedev.agent.git.trees import Change
-from bedev.sandboxes.application import Application, Brought, DataFacts, DataWish
+from bedev.sandboxes.application import Application
+from bedev.sandboxes.data import DataFacts, DataWish
 from bedev.sandboxes.engines.engine import Counters, IndexSize, Plan, work
 from bedev.sandboxes.recipe import TreeReader
 from bedev.sandboxes.sandbox import CommandResult
+from bedev.sandboxes.set_up import Brought
 from bedev.tools.scenarios.compare import Answer, Difference
 from bedev.tools.scenarios.scenario import Question, Scenario
 

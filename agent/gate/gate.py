@@ -21,7 +21,8 @@ from bedev.agent.gate.case import Case, MigrationRun, Watcher
 from bedev.agent.gate.checks import less_work
 from bedev.agent.gate.claims import verdict
 from bedev.agent.gate.proof import Check, Proof
-from bedev.sandboxes.application import Application, DataFacts, Grow, make_data
+from bedev.sandboxes.application import Application
+from bedev.sandboxes.data import DataFacts, Grow, make_data
 from bedev.sandboxes.engines.engine import Plan, PlanNode
 from bedev.sandboxes.errors import BedevError, SetUpFailed
 

@@ -9,7 +9,8 @@ from functools import partial
 
 from bedev.agent.gate.case import Asked, Case, DataSetResult, Timing, Watcher
 from bedev.agent.gate.checks.faster import pairs_for
-from bedev.sandboxes.application import Application, DataFacts
+from bedev.sandboxes.application import Application
+from bedev.sandboxes.data import DataFacts
 from bedev.sandboxes.engines.engine import Column, Counters, Statement, work
 from bedev.sandboxes.errors import BedevError, DatabaseError, SandboxBroken, UsageError
 from bedev.sandboxes.sandbox import HttpRequest

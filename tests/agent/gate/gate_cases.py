@@ -8,10 +8,12 @@ from typing import cast
 
 from bedev.agent.gate.case import Asked, Case, DataSetResult, MigrationRun, Timing
 from bedev.agent.git.trees import Change
-from bedev.sandboxes.application import Brought, DataFacts, DataWish, TestRun
+from bedev.sandboxes.application import TestRun
+from bedev.sandboxes.data import DataFacts, DataWish
 from bedev.sandboxes.engines.engine import Counters, Engine, IndexSize
 from bedev.sandboxes.recipe import Recipe
 from bedev.sandboxes.sandbox import CommandResult, Output, Sandbox
+from bedev.sandboxes.set_up import Brought
 from bedev.sandboxes.stacks.stack import Stack, TestCase
 from bedev.tools.scenarios.compare import Answer, Difference, compare, http_answer, volatile
 from bedev.tools.scenarios.scenario import Question, http_question

@@ -1,0 +1,114 @@
+"""Which scenario: the user's, the branch's, the repository's own, or one that is found by measuring."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from bedev.agent.gate.proof import Proof
+from bedev.agent.repository import Repository
+from bedev.agent.requests import FixRequest, VerifyRequest
+from bedev.agent.screen import Screen
+from bedev.agent.subject import Subject
+from bedev.sandboxes.application import Application
+from bedev.sandboxes.data import DataWish, make_data
+from bedev.sandboxes.errors import UsageError
+from bedev.sandboxes.set_up import Brought
+from bedev.tools.database.grow import grow_database
+from bedev.tools.scenarios.scenario import Scenario
+
+
+def choose(
+    request: FixRequest, subject: Subject, app: Application, screen: Screen
+) -> tuple[Scenario | None, str, Any]:
+    """The user's, bedev.toml's, or the candidate that fits the task and does most work."""
+    if request.scenario is not None:
+        return request.scenario, "given", ()
+    own = own_scenario(subject)
+    if own is not None:
+        return own, "bedev.toml", ()
+    from bedev.agent.gate.patterns import matches
+    from bedev.tools.scenarios.search import search, sources
+
+    with screen.step("finding the scenario"):
+        texts = sources(subject.tree, lambda path: matches(path, subject.recipe.generated))
+        found = search(app, request.task, texts, request.as_user, request.headers, screen.detail)
+    screen.table(
+        "tried on grown data",
+        [
+            (
+                cut(t.question.text, 48),
+                cut(t.refused.split(":")[0], 20) if t.refused else f"{t.seconds * 1000:.0f} ms",
+                f"{t.work:,}",
+                f"{t.statements}",
+                cut(t.why.split(";")[-1].strip(), 36),
+            )
+            for t in found.tried[:10]
+        ],
+        ("request", "time", "work", "queries", "why it fits"),
+    )
+    if found.chosen is not None:
+        chosen = replace(found.chosen, files=request.scenario_files, data=request.data)
+        screen.say(f"scenario: {chosen.questions[0].text} ({found.why})")
+        screen.say("--http, --scenario or --sql choose another")
+        return chosen, found.why, found.tried
+    return None, found.why, found.tried
+
+
+def cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def own_scenario(subject: Subject) -> Scenario | None:
+    """The scenario that base's bedev.toml names."""
+    own = subject.repository_settings.scenario
+    return replace(own, brought_by="repository") if own is not None else None
+
+
+def recorded(
+    request: VerifyRequest, repository: Repository, commit: str | None, screen: Screen
+) -> Scenario | None:
+    """The one in the branch's own proof; flags that only add (--as, --header, --with, --data) still count."""
+    note = repository.read_note(commit) if commit else None
+    proof = Proof.from_json(note) if note else None
+    if proof is None or not proof.scenario:
+        return None
+    scenario = Scenario.from_dict(proof.scenario, "branch")
+    if scenario_files := sorted(set(map(str, proof.scenario.get("files", ()))) - set(request.scenario_files)):
+        raise UsageError(
+            f"The branch's scenario uses files that the proof does not hold: {', '.join(scenario_files)}.",
+            next_step="Bring them: --with FILE.",
+        )
+    scenario = replace(
+        scenario,
+        as_user=request.as_user or scenario.as_user,
+        headers=request.headers or scenario.headers,
+        files=request.scenario_files,
+        data=request.data or scenario.data,
+    )
+    screen.say(f"The branch brought the scenario: {'; '.join(q.text for q in scenario.questions)}")
+    return scenario
+
+
+def reaching(
+    request: VerifyRequest, subject: Subject, brought: Brought, wish: DataWish, tree: str, screen: Screen
+) -> Scenario | None:
+    """The most costly request among those that reach the changed files or the tables of a new migration."""
+    from bedev.agent.gate.patterns import matches
+    from bedev.tools.scenarios.search import search, sources
+
+    changed = [c.path for c in subject.changes(tree)]
+    words = " ".join(p.rsplit("/", 1)[-1].rsplit(".", 1)[0] for p in changed)
+    with screen.step("looking for requests that reach the change"):
+        facts = make_data(brought, wish, grow_database, screen.detail)
+        app = Application.open(brought, facts.key, screen.detail)
+        try:
+            texts = sources(subject.tree, lambda path: matches(path, subject.recipe.generated))
+            found = search(
+                app, words.replace("_", " "), texts, request.as_user, request.headers, screen.detail
+            )
+        finally:
+            app.close()
+    if found.chosen is not None:
+        screen.say(f"scenario: {found.chosen.questions[0].text} ({found.why})")
+    return found.chosen

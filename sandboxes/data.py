@@ -1,0 +1,146 @@
+"""Data of a realistic size: the template that every database of a run is copied from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bedev.sandboxes.application import DATABASE, Application, new_passwords
+from bedev.sandboxes.engines.engine import Engine
+from bedev.sandboxes.sandbox import PodSpec, Progress, SqlSession
+from bedev.sandboxes.set_up import Brought, key_of
+
+
+@dataclass(frozen=True)
+class DataWish:
+    """How much data, from what. `rows` are wanted counts by table (empty: the sensible default); `dump`
+    replaces seeding; `command` (`--data`) runs after seeding with `files` in /scenario."""
+
+    rows: Mapping[str, int] = field(default_factory=dict)
+    seed: int = 1
+    dump: bytes | None = None
+    command: str = ""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    grow: bool = True
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What the template holds: exact `rows` by table, `realism`, the server's version, seconds it took."""
+
+    key: str
+    rows: Mapping[str, int]
+    realism: str
+    server: str
+    seconds: Mapping[str, float]
+    notes: tuple[str, ...] = ()
+
+
+Grow = Callable[[Engine, SqlSession, str, Mapping[str, int], int, Progress], Mapping[str, int]]
+"""Grows the application's database; tools/database/growth.py has it (this layer knows no growth rules)."""
+
+
+def make_data(brought: Brought, wish: DataWish, grow: Grow, progress: Progress) -> DataFacts:
+    """The template volume with `seeded` and `grown` (cached). Raises SetUpFailed naming the step."""
+    recipe, sandbox, engine = brought.recipe, brought.sandbox, brought.engine
+    key = key_of(
+        brought.tree_key,
+        brought.db_image,
+        dict(wish.rows),
+        wish.seed,
+        wish.dump or b"",
+        wish.command,
+        dict(wish.files),
+        wish.grow,
+        [recipe.migrate, recipe.seed, dict(recipe.dotenv), dict(recipe.environment)],
+    )
+    if sandbox.has_template(key):
+        return _facts(key, sandbox.template_facts(key))
+    sandbox.new_template(key)
+    seconds: dict[str, float] = {}
+    notes: list[str] = []
+    try:
+        spec = PodSpec(
+            brought.app_image,
+            brought.tree_key,
+            brought.db_image,
+            templates=key,
+            templates_writable=True,
+            environment=recipe.environment,
+            scenario_files=wish.files,
+            kind="template",
+        )
+        pod = sandbox.open_pod(spec, progress)
+        try:
+            instance = engine.create(pod.db, pod.probe, "main", engine.port, DATABASE, new_passwords())
+            application = Application(brought, pod, instance)
+            application.write_dotenv()
+            clock = _Clock(seconds)
+            if wish.dump is not None:
+                with clock("restore"):
+                    progress("restoring the dump")
+                    engine.restore(pod.db, instance, wish.dump, progress)
+            else:
+                with clock("migrate"):
+                    progress("migrating")
+                    application.must(recipe.migrate, "migrate")
+                if recipe.seed:
+                    with clock("seed"):
+                        progress("seeding")
+                        application.must(recipe.seed, "seed")
+            if wish.command:
+                with clock("data"):
+                    progress(f"running {wish.command}")
+                    application.must(wish.command, "--data")
+            engine.stop(pod.db, instance)
+            engine.save_template(pod.db, instance, "seeded")
+            engine.start(pod.db, pod.probe, instance)
+            admin = engine.connect(pod.probe, instance, "admin")
+            server = f"{engine.title} {engine.version(admin)}"
+            realism = "copy" if wish.dump is not None else "seeded"
+            if wish.grow and wish.dump is None:
+                with clock("grow"):
+                    counts = grow(engine, admin, DATABASE, wish.rows, wish.seed, progress)
+                realism = "grown" if counts else "seeded"
+            with clock("analyze"):
+                progress("making the optimizer's statistics")
+                tables = [t.name for t in engine.schema(admin, DATABASE).tables]
+                engine.analyze(admin, tables)
+            rows = {t.name: t.rows for t in engine.schema(admin, DATABASE, exact=True).tables}
+            admin.close()
+            with clock("save"):
+                engine.stop(pod.db, instance)
+                engine.save_template(pod.db, instance, "grown")
+        finally:
+            pod.close()
+        facts = DataFacts(key, rows, realism, server, seconds, tuple(notes))
+        sandbox.seal_template(key, asdict(facts))
+        return facts
+    except BaseException:
+        sandbox.drop_template(key)
+        raise
+
+
+def _facts(key: str, data: Mapping[str, Any]) -> DataFacts:
+    return DataFacts(
+        key, dict(data["rows"]), data["realism"], data["server"], dict(data["seconds"]), tuple(data["notes"])
+    )
+
+
+class _Clock:
+    """`with clock("migrate"):` adds the seconds that passed under that name."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self.seconds = seconds
+        self.name = ""
+
+    def __call__(self, name: str) -> _Clock:
+        self.name, self.began = name, time.monotonic()
+        return self
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds[self.name] = round(time.monotonic() - self.began, 2)

@@ -1,0 +1,59 @@
+"""Set-up: what a tree's recipe makes once and every pod of it shares: images and prepared files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from bedev.sandboxes.engines.engine import Engine
+from bedev.sandboxes.recipe import Recipe
+from bedev.sandboxes.sandbox import STACK_FILES, HostAccess, ImageSpec, Progress, Sandbox, TreeFile
+from bedev.sandboxes.stacks.stack import Stack
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What set-up made out of one tree, shared by every pod of it: stack, engine, recipe, images, files."""
+
+    sandbox: Sandbox
+    stack: Stack
+    engine: Engine
+    recipe: Recipe
+    app_image: str
+    db_image: str
+    tree_key: str
+    seconds: float
+
+
+def bring_up(
+    sandbox: Sandbox,
+    stack: Stack,
+    engine: Engine,
+    recipe: Recipe,
+    tree_id: str,
+    files: Callable[[], Iterable[TreeFile]],
+    access: HostAccess,
+    progress: Progress,
+) -> Brought:
+    """Build the images and prepare the tree (cached). Raises SetUpFailed, EnvironmentUnusable."""
+    started = time.monotonic()
+    stack_files = {f"{STACK_FILES}/{name}": content for name, content in stack.files().items()}
+    app_image = sandbox.ensure_image(
+        ImageSpec(recipe.image, recipe.packages, recipe.image_lines, stack_files), progress
+    )
+    db_image = sandbox.ensure_image(
+        engine.image_spec(recipe.engine_image or engine.default_image()), progress
+    )
+    steps = stack.set_up_steps(recipe)
+    key = key_of(tree_id, app_image, [(s.command, s.network, dict(s.env)) for s in steps])
+    tree_key = sandbox.prepare_tree(key, files, app_image, steps, access, progress)
+    return Brought(sandbox, stack, engine, recipe, app_image, db_image, tree_key, time.monotonic() - started)
+
+
+def key_of(*parts: Any) -> str:
+    text = json.dumps(parts, sort_keys=True, default=lambda v: hashlib.sha256(v).hexdigest())
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
