@@ -32,14 +32,13 @@ class Baseline:
 
 def measure_baseline(app: Application, scenario: Scenario, seed: int, screen: Screen) -> Baseline:
     from bedev.sandboxes.engines.engine import work
-    from bedev.tools.scenarios.compare import refusal
 
     http = any(q.kind == "http" for q in scenario.questions)
     if http:
         app.serve(scenario.as_user, trace=True)
     for question in scenario.questions:
-        answer, _ = measure.ask(app, question, scenario)
-        refused = refusal(answer)
+        answer = measure.first_answer(app, question, scenario)
+        refused = measure.refusal(answer)
         if refused:
             refused = answer.header("X-Bedev-Error") or refused
             raise UsageError(

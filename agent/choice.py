@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +14,10 @@ from bedev.agent.screen import Screen
 from bedev.agent.subject import Subject
 from bedev.sandboxes.application import Application
 from bedev.sandboxes.data import DataWish, make_data
+from bedev.sandboxes.engines.engine import Statement
 from bedev.sandboxes.errors import UsageError
 from bedev.sandboxes.set_up import Brought
+from bedev.sandboxes.stacks.stack import TracedQuery
 from bedev.tools.database.grow import grow_database
 from bedev.tools.scenarios.scenario import Scenario
 
@@ -65,12 +69,24 @@ def own_scenario(subject: Subject) -> Scenario | None:
     return replace(own, brought_by="repository") if own is not None else None
 
 
+def _noted(repository: Repository, commit: str | None, most: int = 20) -> Proof | None:
+    """The proof in the note of the commit, or of the nearest commit before it (more may have been added)."""
+    for _ in range(most):
+        if commit is None:
+            return None
+        note = repository.read_note(commit)
+        proof = Proof.from_json(note) if note else None
+        if proof is not None:
+            return proof
+        commit = next(iter(repository.parents(commit)), None)
+    return None
+
+
 def recorded(
     request: VerifyRequest, repository: Repository, commit: str | None, screen: Screen
 ) -> Scenario | None:
     """The one in the branch's own proof; flags that only add (--as, --header, --with, --data) still count."""
-    note = repository.read_note(commit) if commit else None
-    proof = Proof.from_json(note) if note else None
+    proof = _noted(repository, commit)
     if proof is None or not proof.scenario:
         return None
     scenario = Scenario.from_dict(proof.scenario, "branch")
@@ -90,10 +106,34 @@ def recorded(
     return scenario
 
 
+def _reaches(
+    subject: Subject, tree: str, changed: Sequence[str]
+) -> Callable[[Sequence[Statement], Sequence[TracedQuery]], bool]:
+    """Whether what a request sent has to do with the changed files."""
+    from bedev.agent.gate.patterns import matches
+
+    patch = subject.patch_tree(tree)
+    names: set[str] = set()
+    for path in changed:
+        if matches(path, subject.recipe.migration_paths):
+            text = (patch.read(path) or b"").decode("utf-8", "replace")
+            names |= set(re.findall(r"['\"`]([A-Za-z_][A-Za-z0-9_]*)['\"`]", text))
+    files = {p for p in changed if not matches(p, subject.recipe.migration_paths)}
+
+    def reaches(statements: Sequence[Statement], traced: Sequence[TracedQuery]) -> bool:
+        if any(t.file in files or any(s.rsplit(":", 1)[0] in files for s in t.stack) for t in traced):
+            return True
+        # a table and one of its columns: two of the migration's names in one statement
+        return any(len(names & set(re.findall(r"[A-Za-z_]\w*", s.sql))) >= 2 for s in statements)
+
+    return reaches
+
+
 def reaching(
     request: VerifyRequest, subject: Subject, brought: Brought, wish: DataWish, tree: str, screen: Screen
 ) -> Scenario | None:
-    """The most costly request among those that reach the changed files or the tables of a new migration."""
+    """The most costly request among those that send queries from a changed file, or whose queries name the
+    table and a column of a changed migration; None where no request does."""
     from bedev.agent.gate.patterns import matches
     from bedev.tools.scenarios.search import search, sources
 
@@ -105,7 +145,13 @@ def reaching(
         try:
             texts = sources(subject.tree, lambda path: matches(path, subject.recipe.generated))
             found = search(
-                app, words.replace("_", " "), texts, request.as_user, request.headers, screen.detail
+                app,
+                words.replace("_", " "),
+                texts,
+                request.as_user,
+                request.headers,
+                screen.detail,
+                reaches=_reaches(subject, tree, changed),
             )
         finally:
             app.close()

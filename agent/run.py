@@ -233,6 +233,10 @@ def _bring(
 def _wish(request: FixRequest | VerifyRequest, subject: Subject, scenario: Scenario | None) -> DataWish:
     rows = dict(request.rows) or dict(subject.settings.rows)
     dump = _read(request.dump) if request.dump is not None else None
+    if dump is not None and not dump.strip():
+        raise UsageError(
+            f"{request.dump} is empty.", where="--dump", next_step="Give it an SQL dump, gzipped or not."
+        )
     data = request.data or (scenario.data if scenario else "")
     files = request.scenario_files or (scenario.files if scenario else {})
     seed = SEED if request.seed is None else request.seed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,12 @@ def open_subject(
         raise UsageError(
             f"There is no sandbox named {sandbox!r} in this version.",
             next_step="Leave --sandbox out: docker is used.",
+        )
+    path = posixpath.normpath(path) if path else ""
+    path = "" if path == "." else path
+    if path.startswith(("/", "..")):
+        raise UsageError(
+            f"--path {path} is not a folder of the repository.", next_step="Give it relative to the top."
         )
     tree = SubTree(repository.tree(base), path)
     if path and not tree.paths():

@@ -140,7 +140,9 @@ class Application:
             raise SetUpFailed(
                 f"The recipe's step '{step}' {how}.",
                 where=command,
-                next_step=f"Correct it in the base commit's bedev.toml: [recipe] {step} = ...",
+                next_step="Correct the command."
+                if step.startswith("--")
+                else f"Correct it in the base commit's bedev.toml: [recipe] {step} = ...",
                 detail=result.last_lines,
             )
         return result

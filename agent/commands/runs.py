@@ -6,10 +6,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from bedev.agent.commands import options, output
+
+if TYPE_CHECKING:
+    from bedev.agent.journal import Record
 
 
 def runs(repo: options.Repo = Path("."), json: options.Json = False) -> int:
@@ -55,7 +58,7 @@ def show(
         records = journal.records()
     if json:
         output.print_json(
-            {"schema": "bedev.show/1", "run": folder.name, "records": [asdict(r) for r in records]}
+            {"schema": "bedev.show/1", "run": folder.name, "records": [_plain(r) for r in records]}
         )
         return 0
     from bedev.agent.report.encode import one_line
@@ -74,6 +77,10 @@ def show(
         output.line()
         print_proof(proof, sys.stdout)
     return 0
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    return {"seq": record.seq, "at": record.at, "kind": record.kind, "fields": dict(record.fields)}
 
 
 def _folder(state: Path, run: str) -> Path:

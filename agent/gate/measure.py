@@ -51,6 +51,8 @@ def ask(app: Application, question: Question, scenario: Scenario) -> tuple[Answe
         result = app.run(question.text, env=environment)
         written = app.pod.app.read_file(answers)
         output = written if written is not None else result.stdout.text.encode()
+        if not output.strip() and not result.ok:
+            output = result.stderr.text.encode()
         return compare.command_answer(
             -1 if result.exit_code is None else result.exit_code, output
         ), result.seconds
@@ -84,6 +86,30 @@ def captured(
         return seconds, (Statement(question.text, 0),), ()
     (_, seconds), statements, traced = app.capture(partial(ask, app, question, scenario))
     return seconds, statements, traced
+
+
+def refusal(answer: Answer) -> str:
+    """Why base's answer to the scenario's own question cannot be compared; empty where it can."""
+    if answer.kind == "command" and answer.exit != 0:
+        lines = [
+            line.strip() for line in answer.output.decode("utf-8", "replace").splitlines() if line.strip()
+        ]
+        return f"exit status {answer.exit}" + (f": {lines[-1][:160]}" if lines else "")
+    if answer.kind == "http" and answer.status == 404:
+        return "404 (not found): see its path (php artisan route:list) and the values in it"
+    return compare.refusal(answer) or ""
+
+
+def first_answer(app: Application, question: Question, scenario: Scenario) -> Answer:
+    """Ask the scenario's own question. Raises UsageError where the server refuses the SQL itself."""
+    try:
+        return ask(app, question, scenario)[0]
+    except DatabaseError as error:
+        raise UsageError(
+            f"The database refuses the scenario's SQL: {error.what}",
+            where=question.label,
+            next_step="--sql takes one reading statement for the schema of base.",
+        ) from error
 
 
 def prepare(app: Application, scenario: Scenario, trace: bool = False) -> None:
@@ -166,8 +192,8 @@ def both(
         return None
     _open_tables(patch)
     for question in scenario.questions:
-        answer, _ = ask(base, question, scenario)
-        refused = compare.refusal(answer)
+        answer = first_answer(base, question, scenario)
+        refused = refusal(answer)
         if refused:
             if told := answer.header("X-Bedev-Error"):
                 raise UsageError(

@@ -125,7 +125,7 @@ def scenario_chooser(proof: Proof) -> str:
     by = str(proof.scenario.get("brought_by", ""))
     return {
         "user": "chosen by the user",
-        "bedev": "found by bedev before anything was edited",
+        "bedev": "found by bedev",
         "branch": "brought by the branch",
     }.get(by, f"from {by}" if by else "")
 

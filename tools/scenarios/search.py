@@ -6,17 +6,21 @@ Read-only requests first, inside a time box. What was tried and why one was chos
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bedev.sandboxes.application import Application
-from bedev.sandboxes.engines.engine import work
+from bedev.sandboxes.engines.engine import Statement, work
 from bedev.sandboxes.errors import BedevError, DatabaseError
 from bedev.sandboxes.recipe import TreeReader
 from bedev.sandboxes.sandbox import HttpRequest
+from bedev.sandboxes.stacks.stack import TracedQuery
 from bedev.tools.scenarios import compare
 from bedev.tools.scenarios.find import CandidateScenario, candidates, fill
 from bedev.tools.scenarios.scenario import Question, Scenario
+
+Reaches = Callable[[Sequence[Statement], Sequence[TracedQuery]], bool]
+"""Whether the statements that a request sent, and their call sites, have to do with a change."""
 
 SLOW_SECONDS = 0.2
 SLOW_WORK = 20_000
@@ -36,6 +40,7 @@ class Tried:
     work: int
     statements: int
     refused: str = ""
+    reaches: bool = False
 
     @property
     def figures(self) -> str:
@@ -81,13 +86,17 @@ def search(
     headers: tuple[tuple[str, str], ...],
     say: Callable[[str], None],
     time_box: float = TIME_BOX_SECONDS,
+    reaches: Reaches | None = None,
 ) -> Search:
-    """Run the candidates for `task` on the grown data of `app`; of those that fit, the most work wins."""
+    """Run the candidates for `task` on the grown data of `app`; of those that fit, the most work wins.
+
+    With `reaches`, those fit whose captured queries it accepts, whatever the words.
+    """
     routes = app.stack.routes(app.pod.app)
     commands = app.stack.commands(app.pod.app)
     schema = app.engine.schema(app.admin, app.database.database)
     found = candidates(task, routes, commands, texts, schema)
-    app.serve(as_user)
+    app.serve(as_user, trace=reaches is not None)
     deadline = time.monotonic() + time_box
     tried: list[Tried] = []
     for candidate in found:
@@ -99,7 +108,9 @@ def search(
         if question is None:
             continue
         say(question.label)
-        tried.append(_try(app, candidate, question, headers))
+        tried.append(_try(app, candidate, question, headers, reaches))
+    if reaches is not None:
+        return _reaching(tried, as_user, headers)
     best = max((t.score for t in tried), default=0.0)
     fitting = [t for t in tried if t.slow and t.score >= FITS * best]
     if not fitting:
@@ -109,8 +120,21 @@ def search(
         return Search(tuple(tried), None, why)
     # by what the server counted: the clock depends on what else the machine does
     chosen = max(fitting, key=lambda t: (t.work, t.seconds))
+    if not any(c.matches for c in found):
+        why = f"{chosen.figures}: no word of the task fits a request, so the one with the most work was taken"
+        scenario = Scenario((chosen.question,), as_user, headers, brought_by="bedev")
+        return Search(tuple(tried), scenario, why)
     why = f"{chosen.figures}: the most work of {len(tried)} tried that fit the task; {chosen.why}"
     return Search(tuple(tried), Scenario((chosen.question,), as_user, headers, brought_by="bedev"), why)
+
+
+def _reaching(tried: Sequence[Tried], as_user: str, headers: tuple[tuple[str, str], ...]) -> Search:
+    fitting = [t for t in tried if t.reaches and not t.refused]
+    if not fitting:
+        return Search(tuple(tried), None, f"none of {len(tried)} requests reaches the change")
+    chosen = max(fitting, key=lambda t: (t.work, t.seconds))
+    scenario = Scenario((chosen.question,), as_user, headers, brought_by="bedev")
+    return Search(tuple(tried), scenario, f"{chosen.figures}; it reaches the change")
 
 
 def _filled(app: Application, candidate: CandidateScenario) -> Question | None:
@@ -146,7 +170,11 @@ def _value(app: Application, table: str, column: str) -> str | None:
 
 
 def _try(
-    app: Application, candidate: CandidateScenario, question: Question, headers: tuple[tuple[str, str], ...]
+    app: Application,
+    candidate: CandidateScenario,
+    question: Question,
+    headers: tuple[tuple[str, str], ...],
+    reaches: Reaches | None,
 ) -> Tried:
     sent = (
         headers
@@ -160,6 +188,10 @@ def _try(
         before = app.counters()
         response = app.request(request)
         used = app.counters().minus(before)
+        reached = False
+        if reaches is not None:
+            _, statements, traced = app.capture(lambda: app.request(request))
+            reached = reaches(statements, traced)
     except BedevError as error:
         return Tried(question, candidate.score, candidate.why, 0.0, 0, 0, error.what)
     answer = compare.http_answer(response.status, response.headers, response.body)
@@ -167,5 +199,12 @@ def _try(
     if not refused and response.status >= 400:
         refused = f"it answers {response.status}"
     return Tried(
-        question, candidate.score, candidate.why, response.seconds, work(used), used.statements or 0, refused
+        question,
+        candidate.score,
+        candidate.why,
+        response.seconds,
+        work(used),
+        used.statements or 0,
+        refused,
+        reached,
     )
