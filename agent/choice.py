@@ -106,6 +106,14 @@ def recorded(
     return scenario
 
 
+def _filters_by(sql: str, names: set[str]) -> bool:
+    """Whether a statement reads one of `names` as a table and has another in WHERE, ORDER BY or GROUP BY."""
+    word = r"[A-Za-z_]\w*"
+    read = set(re.findall(rf"\b(?:from|join|update|into)\s+[`\"]?({word})", sql, re.IGNORECASE))
+    tail = re.split(r"\b(?:where|order\s+by|group\s+by)\b", sql, maxsplit=1, flags=re.IGNORECASE)
+    return bool(read & names) and len(tail) > 1 and bool((set(re.findall(word, tail[1])) - read) & names)
+
+
 def _reaches(
     subject: Subject, tree: str, changed: Sequence[str]
 ) -> Callable[[Sequence[Statement], Sequence[TracedQuery]], bool]:
@@ -123,8 +131,7 @@ def _reaches(
     def reaches(statements: Sequence[Statement], traced: Sequence[TracedQuery]) -> bool:
         if any(t.file in files or any(s.rsplit(":", 1)[0] in files for s in t.stack) for t in traced):
             return True
-        # a table and one of its columns: two of the migration's names in one statement
-        return any(len(names & set(re.findall(r"[A-Za-z_]\w*", s.sql))) >= 2 for s in statements)
+        return any(_filters_by(s.sql, names) for s in statements)
 
     return reaches
 

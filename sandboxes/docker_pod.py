@@ -31,6 +31,7 @@ from bedev.sandboxes.docker_parts import (
 from bedev.sandboxes.docker_streams import open_exec
 from bedev.sandboxes.docker_sweep import CacheUsage, SweepReport, cache_usage, sweep
 from bedev.sandboxes.docker_volumes import TEMPLATE_KIND, TREE_KIND
+from bedev.sandboxes.docker_watchdog import Watchdog
 from bedev.sandboxes.errors import EnvironmentUnusable, SandboxBroken, UsageError
 from bedev.sandboxes.probe.client import ProbeClient, probe_command, probe_image
 from bedev.sandboxes.sandbox import (
@@ -125,6 +126,7 @@ class DockerSandbox:
         if not status.available:
             raise EnvironmentUnusable(status.message, where=status.endpoint, next_step=status.next_step)
         sweep()
+        self._watchdog = Watchdog()
 
     def _labels(self, kind: str) -> dict[str, str]:
         return labels(self.run, kind, self._lifetime)
@@ -257,6 +259,7 @@ class DockerSandbox:
             pod.close()
         for volume in templates.values():
             docker_volumes.remove_volume(volume)
+        self._watchdog.stop()
 
 
 class _Opening:

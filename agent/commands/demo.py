@@ -109,7 +109,14 @@ def make_repository(example: Path, folder: Path | None = None) -> Path:
                 where="--folder",
                 next_step="Name a folder that does not exist yet.",
             )
-    shutil.copytree(example, target, dirs_exist_ok=True, symlinks=True)
+    try:
+        shutil.copytree(example, target, dirs_exist_ok=True, symlinks=True)
+    except OSError as error:
+        raise UsageError(
+            f"{target} cannot be made: {error.strerror or error}.",
+            where="--folder",
+            next_step="Name another folder.",
+        ) from error
     git = target / ".git"
     author: dict[str, str | None] = {
         "GIT_AUTHOR_NAME": "bedev demo",

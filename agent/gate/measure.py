@@ -91,10 +91,8 @@ def captured(
 def refusal(answer: Answer) -> str:
     """Why base's answer to the scenario's own question cannot be compared; empty where it can."""
     if answer.kind == "command" and answer.exit != 0:
-        lines = [
-            line.strip() for line in answer.output.decode("utf-8", "replace").splitlines() if line.strip()
-        ]
-        return f"exit status {answer.exit}" + (f": {lines[-1][:160]}" if lines else "")
+        said = " ".join(answer.output.decode("utf-8", "replace").split())[:200]
+        return f"exit status {answer.exit}" + (f": {said}" if said else "")
     if answer.kind == "http" and answer.status == 404:
         return "404 (not found): see its path (php artisan route:list) and the values in it"
     return compare.refusal(answer) or ""

@@ -126,6 +126,7 @@ def scenario_chooser(proof: Proof) -> str:
     return {
         "user": "chosen by the user",
         "bedev": "found by bedev",
+        "change": "found by bedev from what the patch changes",
         "branch": "brought by the branch",
     }.get(by, f"from {by}" if by else "")
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from bedev.sandboxes.docker_engine import engine, labels
+from bedev.sandboxes.docker_engine import RUN_LABEL, engine, labels
 from bedev.sandboxes.docker_images import IMAGE_LABEL
 from bedev.sandboxes.docker_pod import DockerPod, DockerSandbox, cache_usage, docker_engine_status, sweep
 from bedev.sandboxes.docker_volumes import inspect_volume
@@ -453,3 +453,25 @@ class TestEngine:
             sandbox.ensure_image(ImageSpec(name), quiet)
         assert f"docker pull {name}" in caught.value.next_step
         assert caught.value.exit_code == 3
+
+
+def test_what_was_created_and_not_started_is_removed_after_its_owner_was_killed(image: str) -> None:
+    """Such a container cannot end by itself: the watchdog of the run, which outlives it, removes it."""
+    program = (
+        "import os, signal, sys\n"
+        "from bedev.sandboxes.docker_engine import engine\n"
+        "from bedev.sandboxes.docker_pod import DockerSandbox\n"
+        "sandbox = DockerSandbox(sys.argv[1])\n"
+        "made = engine().api.create_container(sys.argv[2], ['true'], labels=sandbox._labels('app'))\n"
+        "print(made['Id'], flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    run = f"killed-{secrets.token_hex(4)}"
+    command = [sys.executable, "-c", program, run, image]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    left = {"label": f"{RUN_LABEL}={run}"}
+    deadline = time.monotonic() + 20
+    while engine().containers.list(all=True, filters=left) and time.monotonic() < deadline:
+        time.sleep(0.3)
+    assert engine().containers.list(all=True, filters=left) == []

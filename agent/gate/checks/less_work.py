@@ -63,6 +63,15 @@ def check(case: Case) -> Check:
         return Check(
             "less_work", "unmeasured", why, evidence, settle="grow the tables (--rows) or give a scenario"
         )
+    if worst < RATIO and case.migrations and case.scenario and case.scenario.brought_by == "change":
+        # bedev guessed this request from the migration; that it gains nothing says little about the patch
+        return Check(
+            "less_work",
+            "unmeasured",
+            "the request that bedev found gains nothing",
+            evidence,
+            settle="give the request that the patch is for: --http, --scenario or --sql",
+        )
     if worst < RATIO:
         short = min((s for s in sets if s["base_work"] >= SMALLEST_WORK), key=lambda s: float(s["ratio"]))
         return Check(

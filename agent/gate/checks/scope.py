@@ -26,12 +26,19 @@ REFUSED = (
 )  # fmt: skip
 
 
+def _same_but_white_space(case: Case, path: str) -> bool:
+    before, after = case.base_tree.read(path), case.patch_tree.read(path)
+    return before is not None and after is not None and before.split() == after.split()
+
+
 def check(case: Case) -> Check:
     """Fails for an empty patch, a refused path, and a file mode other than git's two for files."""
     evidence: dict[str, object] = {"paths": [c.path for c in case.changes]}
     if not case.changes:
         return Check("scope", "failed", "the patch changes nothing", evidence)
     patterns = (*REFUSED, *case.brought.recipe.generated)
+    if all(_same_but_white_space(case, c.path) for c in case.changes):
+        return Check("scope", "failed", "the patch changes nothing but white space", evidence)
     refused = [c.path for c in case.changes if case.matches(c.path, patterns)]
     modes = [c.path for c in case.changes if c.kind != "deleted" and c.new_mode not in ("100644", "100755")]
     evidence["refused"] = refused + modes
