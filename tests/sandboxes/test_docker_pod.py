@@ -462,7 +462,7 @@ def test_what_was_created_and_not_started_is_removed_after_its_owner_was_killed(
         "from bedev.sandboxes.docker_engine import engine\n"
         "from bedev.sandboxes.docker_pod import DockerSandbox\n"
         "sandbox = DockerSandbox(sys.argv[1])\n"
-        "made = engine().api.create_container(sys.argv[2], ['true'], labels=sandbox._labels('app'))\n"
+        "made = engine().create_container(sys.argv[2], ['true'], labels=sandbox._labels('app'))\n"
         "print(made['Id'], flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -472,6 +472,6 @@ def test_what_was_created_and_not_started_is_removed_after_its_owner_was_killed(
     assert done.returncode == -signal.SIGKILL, done.stderr
     left = {"label": f"{RUN_LABEL}={run}"}
     deadline = time.monotonic() + 20
-    while engine().containers.list(all=True, filters=left) and time.monotonic() < deadline:
+    while engine().containers(all=True, filters=left) and time.monotonic() < deadline:
         time.sleep(0.3)
-    assert engine().containers.list(all=True, filters=left) == []
+    assert engine().containers(all=True, filters=left) == []
