@@ -462,7 +462,8 @@ def test_what_was_created_and_not_started_is_removed_after_its_owner_was_killed(
         "from bedev.sandboxes.docker_engine import engine\n"
         "from bedev.sandboxes.docker_pod import DockerSandbox\n"
         "sandbox = DockerSandbox(sys.argv[1])\n"
-        "made = engine().create_container(sys.argv[2], ['true'], labels=sandbox._labels('app'))\n"
+        "made = engine().create_container("
+        "    sys.argv[2], ['9', 'cat'], entrypoint=['timeout'], labels=sandbox._labels('app'))\n"
         "print(made['Id'], flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
