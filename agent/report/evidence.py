@@ -125,7 +125,7 @@ def scenario_chooser(proof: Proof) -> str:
     by = str(proof.scenario.get("brought_by", ""))
     return {
         "user": "chosen by the user",
-        "bedev": "found by bedev",
+        "bedev": "found by bedev before anything was edited",
         "change": "found by bedev from what the patch changes",
         "branch": "brought by the branch",
     }.get(by, f"from {by}" if by else "")
