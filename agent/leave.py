@@ -64,7 +64,8 @@ def result(
         change=words.change,
         plans=_plans(proof),
         call_sites=words.call_sites,
-        reasoning="; ".join(words.notes) or "measured: see the table",
+        reasoning="; ".join(words.notes)
+        or "each candidate was tried on a grown copy; the table says what this one did",
         risk="an index costs space and a little time on each write; other queries are as before",
         rollout="run the migration when writes are few: the server builds the index online",
         rollback="roll the migration back: it drops the index and changes nothing else",
