@@ -187,10 +187,18 @@ def test_the_same_branch_with_a_shorter_list_is_rejected(shop: Shop) -> None:
     assert "50 items" in failed["evidence"]["counterexample"]["patch"]
 
 
-def test_a_patch_of_white_space_is_rejected_for_its_work(shop: Shop, tmp_path: Path) -> None:
+def test_a_patch_of_white_space_is_rejected_at_once(shop: Shop) -> None:
     text = text_at(shop.repository, "main", MEMBERS)
     name = branch(shop.repository, "blank", "main", {MEMBERS: text + "\n"})
-    patch = tmp_path / "blank.patch"
+    code, document = shop.verify(name, SCENARIO)
+    assert (code, document["outcome"]) == (1, "rejected"), shop.text
+    assert statuses(document)["scope"] == "failed"
+
+
+def test_a_patch_of_a_comment_is_rejected_for_its_work(shop: Shop, tmp_path: Path) -> None:
+    text = text_at(shop.repository, "main", MEMBERS)
+    name = branch(shop.repository, "remark", "main", {MEMBERS: text + "\n// quick\n"})
+    patch = tmp_path / "remark.patch"
     patch.write_text(git(shop.repository, "diff", "main", name))
     code, document = shop.run("verify", "--patch", str(patch), "--http", SCENARIO)
     assert (code, document["outcome"]) == (1, "rejected"), shop.text

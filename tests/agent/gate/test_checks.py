@@ -447,3 +447,14 @@ class TestAddingACheck:
 
         names = {m.__name__.rsplit(".", 1)[1] for m in checks()}
         assert {name for needed in NEEDS.values() for name in needed} <= names
+
+
+class TestWhiteSpace:
+    def test_a_patch_of_white_space_alone_is_refused(self) -> None:
+        check = scope.check(given.case({"app/A.php": b"<?php f();\n"}, {"app/A.php": b"<?php\n\n  f();\n"}))
+        assert check.status == "failed"
+        assert "white space" in check.summary
+
+    def test_one_other_character_is_more_than_white_space(self) -> None:
+        check = scope.check(given.case({"app/A.php": b"<?php f();\n"}, {"app/A.php": b"<?php g();\n"}))
+        assert check.status == "passed"
