@@ -133,7 +133,7 @@ def _reaching(tried: Sequence[Tried], as_user: str, headers: tuple[tuple[str, st
     if not fitting:
         return Search(tuple(tried), None, f"none of {len(tried)} requests reaches the change")
     chosen = max(fitting, key=lambda t: (t.work, t.seconds))
-    scenario = Scenario((chosen.question,), as_user, headers, brought_by="bedev")
+    scenario = Scenario((chosen.question,), as_user, headers, brought_by="change")
     return Search(tuple(tried), scenario, f"{chosen.figures}; it reaches the change")
 
 
