@@ -23,6 +23,7 @@ from bedev.agent.gate.checks import (
 )
 from bedev.agent.gate.gate import checks
 from bedev.sandboxes.engines.engine import Counters, IndexSize
+from bedev.tools.scenarios.scenario import Scenario
 
 INTEGRITY = test_integrity.check
 del test_integrity  # its name would be collected as a test
@@ -458,3 +459,16 @@ class TestWhiteSpace:
     def test_one_other_character_is_more_than_white_space(self) -> None:
         check = scope.check(given.case({"app/A.php": b"<?php f();\n"}, {"app/A.php": b"<?php g();\n"}))
         assert check.status == "passed"
+
+
+class TestWorkOfAGuessedRequest:
+    """A request that bedev found from the patch's own migration need not be what the patch is for."""
+
+    @pytest.mark.parametrize(("chooser", "status"), [("change", "unmeasured"), ("user", "failed")])
+    def test_no_gain_rejects_only_where_somebody_named_the_request(self, chooser: str, status: str) -> None:
+        case = given.with_migration()
+        case.scenario = Scenario((given.question(),), brought_by=chooser)
+        case.data_sets = [given.data_set("seen", given.asked(base_rows=50_000, patch_rows=50_000))]
+        check = less_work.check(case)
+        assert check.status == status
+        assert bool(check.settle) == (status == "unmeasured")
