@@ -75,6 +75,7 @@ class Stack(Protocol):
 
     name: str
     title: str
+    console: str  # what runs a console command: `php artisan`
 
     def detect(self, tree: TreeReader, engine: str = "") -> Recipe | None:
         """A whole recipe, or None where this is not such a repository. `engine` is the user's choice."""

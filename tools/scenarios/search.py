@@ -25,6 +25,7 @@ Reaches = Callable[[Sequence[Statement], Sequence[TracedQuery]], bool]
 SLOW_SECONDS = 0.2
 SLOW_WORK = 20_000
 TIME_BOX_SECONDS = 60.0
+COMMAND_SECONDS = 30.0
 FITS = 0.75
 """A candidate fits the task when its score is at least this share of the best one's."""
 
@@ -95,20 +96,24 @@ def search(
     routes = app.stack.routes(app.pod.app)
     commands = app.stack.commands(app.pod.app)
     schema = app.engine.schema(app.admin, app.database.database)
-    found = candidates(task, routes, commands, texts, schema)
+    found = candidates(task, routes, commands, texts, schema, app.stack.console)
+    # reading requests first; a command may write, so it comes after them and only where the task means it
+    requests = [c for c in found if c.question.kind == "http" and c.question.method in ("GET", "HEAD")]
+    meant = [c for c in found if c.question.kind == "command" and c.matches and reaches is None]
     app.serve(as_user, trace=reaches is not None)
     deadline = time.monotonic() + time_box
     tried: list[Tried] = []
-    for candidate in found:
-        if candidate.question.kind != "http" or candidate.question.method not in ("GET", "HEAD"):
-            continue
+    for candidate in (*requests, *meant):
         if time.monotonic() > deadline:
             break
         question = _filled(app, candidate)
         if question is None:
             continue
         say(question.label)
-        tried.append(_try(app, candidate, question, headers, reaches))
+        if question.kind == "command":
+            tried.append(_try_command(app, candidate, question))
+        else:
+            tried.append(_try(app, candidate, question, headers, reaches))
     if reaches is not None:
         return _reaching(tried, as_user, headers)
     best = max((t.score for t in tried), default=0.0)
@@ -167,6 +172,26 @@ def _value(app: Application, table: str, column: str) -> str | None:
         return None
     row = rows[0] if len(rows) < 50 else rows[25]
     return str(row[0])
+
+
+def _try_command(app: Application, candidate: CandidateScenario, question: Question) -> Tried:
+    """Run it once. A command that fails, or that writes rows, cannot be the scenario."""
+    try:
+        app.engine.settle(app.admin)
+        before = app.counters()
+        environment = app.stack.command_environment("")
+        result = app.run(question.text, env=environment, timeout=COMMAND_SECONDS)
+        used = app.counters().minus(before)
+    except BedevError as error:
+        return Tried(question, candidate.score, candidate.why, 0.0, 0, 0, error.what)
+    refused = ""
+    if not result.ok:
+        refused = "it took too long" if result.timed_out else f"exit status {result.exit_code}"
+    elif used.rows_written:
+        refused = f"it writes {used.rows_written} rows"
+    return Tried(
+        question, candidate.score, candidate.why, result.seconds, work(used), used.statements or 0, refused
+    )
 
 
 def _try(

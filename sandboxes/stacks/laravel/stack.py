@@ -22,6 +22,7 @@ class Laravel:
 
     name = "laravel"
     title = "Laravel"
+    console = "php artisan"
 
     def detect(self, tree: TreeReader, engine: str = "") -> Recipe | None:
         return detection.detect(tree, engine)
