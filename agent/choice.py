@@ -31,7 +31,7 @@ def choose(
     own = own_scenario(subject)
     if own is not None:
         return own, "bedev.toml", ()
-    from bedev.agent.gate.patterns import matches
+    from bedev.sandboxes.patterns import matches
     from bedev.tools.scenarios.search import search, sources
 
     with screen.step("finding the scenario"):
@@ -118,7 +118,7 @@ def _reaches(
     subject: Subject, tree: str, changed: Sequence[str]
 ) -> Callable[[Sequence[Statement], Sequence[TracedQuery]], bool]:
     """Whether what a request sent has to do with the changed files."""
-    from bedev.agent.gate.patterns import matches
+    from bedev.sandboxes.patterns import matches
 
     patch = subject.patch_tree(tree)
     names: set[str] = set()
@@ -141,7 +141,7 @@ def reaching(
 ) -> Scenario | None:
     """The most costly request among those that send queries from a changed file, or whose queries name the
     table and a column of a changed migration; None where no request does."""
-    from bedev.agent.gate.patterns import matches
+    from bedev.sandboxes.patterns import matches
     from bedev.tools.scenarios.search import search, sources
 
     changed = [c.path for c in subject.changes(tree)]

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bedev.agent.gate.patterns import matches
 from bedev.agent.git.trees import Change, Tree
 from bedev.agent.repository import Repository
 from bedev.agent.settings import RepositorySettings, Settings
 from bedev.sandboxes.engines import engine as engines
 from bedev.sandboxes.engines.engine import Engine
 from bedev.sandboxes.errors import UsageError
+from bedev.sandboxes.patterns import matches
 from bedev.sandboxes.recipe import Recipe
 from bedev.sandboxes.sandbox import HostAccess, TreeFile
 from bedev.sandboxes.stacks import stack as stacks

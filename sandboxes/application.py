@@ -7,6 +7,7 @@ agent's tools work in another. Nothing here judges.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bedev.sandboxes.engines.engine import Counters, Instance, Role, Statement
-from bedev.sandboxes.errors import SetUpFailed
+from bedev.sandboxes.errors import BedevError, SetUpFailed
 from bedev.sandboxes.sandbox import (
     DATA,
     CommandResult,
@@ -169,6 +170,17 @@ class Application:
 
     def schema_dump(self) -> str:
         return self.engine.schema_dump(self.admin, DATABASE)
+
+    def fresh_database(self, template: str = "grown") -> None:
+        """A new clone of the template in place of the database, which may be broken; the server keeps its
+        port and passwords, so that the application's configuration still holds."""
+        with contextlib.suppress(BedevError):
+            if self._admin is not None:
+                self._admin.close()
+        self._admin = None
+        engine, old = self.engine, self.database
+        engine.destroy(self.pod.db, old)
+        self.database = engine.clone(self.pod.db, self.pod.probe, template, old.name, old.port, old)
 
     # requests
 

@@ -118,7 +118,7 @@ class Case:
         return {c.path: None if c.kind == "deleted" else self.patch_tree.read(c.path) for c in self.changes}
 
     def matches(self, path: str, patterns: tuple[str, ...]) -> bool:
-        from bedev.agent.gate.patterns import matches
+        from bedev.sandboxes.patterns import matches
 
         return matches(path, patterns)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from bedev.agent.gate.claims import MAY_BE_UNMEASURED, NEEDS, verdict
-from bedev.agent.gate.patterns import matches
 from bedev.agent.gate.proof import Check, Proof
+from bedev.sandboxes.patterns import matches
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,0 +1,358 @@
+"""What a model works at: a copy of the application whose files it edits, and a clone of the database.
+
+Two copies stand side by side. `app` is the workspace: base's files with the edits made so far, its
+database a clone with the workspace's own migrations applied (`ready` sees to that before a tool looks at
+the database, and takes a fresh clone when a migration changed or the server died). `base_app` is base,
+untouched, opened when something is to be compared with it. What a model breaks here, it breaks here only:
+a proposal is judged in other pods, from git objects alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pathspec
+from bedev.sandboxes.application import Application
+from bedev.sandboxes.errors import BedevError, DatabaseError, SandboxBroken
+from bedev.sandboxes.patterns import matches
+from bedev.sandboxes.recipe import TreeReader
+from bedev.sandboxes.sandbox import WORKSPACE, CommandResult, Output, Progress
+from bedev.tools.masking import Mask
+from bedev.tools.scenarios.compare import Answer
+from bedev.tools.scenarios.scenario import Question, Scenario
+from bedev.tools.tool import ToolFailed
+
+MOST_FILE_BYTES = 1 << 20
+MOST_FILES = 200
+SHOWN_CHARACTERS = 12_000
+"""How much of one output a model sees at once; the rest has a handle."""
+KEPT_CHARACTERS = 4 << 20
+_LISTING = "/tmp/bedev-listing"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What base did for one question of the scenario, measured before the first edit."""
+
+    question: Question
+    answer: Answer
+    queries: int
+    work: int
+    seconds: float
+
+
+class OpenApplication(Protocol):
+    """Opens a copy of the application from base's tree, with edits on top."""
+
+    def __call__(self, edits: Mapping[str, bytes | None]) -> Application: ...
+
+
+@dataclass
+class Workbench:
+    """`base` reads base's files as data. `edits` is what the workspace changes of them: path -> content,
+    None where it deletes. `refuse` gives the reason why a path must not be edited, or nothing.
+    `known` is base's own behaviour by question; `seed` that of the grown data."""
+
+    open_application: OpenApplication
+    base: TreeReader
+    scenario: Scenario
+    known: Sequence[Known] = ()
+    seed: int = 1
+    show_values: bool = False
+    refuse: Callable[[str], str] = lambda path: ""
+    progress: Progress = lambda text: None
+    edits: dict[str, bytes | None] = field(default_factory=dict)
+    seen: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._app: Application | None = None
+        self._base_app: Application | None = None
+        self._since = ""
+        self._came: frozenset[str] = frozenset()
+        self._migrated: str = _digest({})
+        self._built: str = _digest({})
+        self._served: tuple[str, str] | None = None
+        self._kept: dict[str, str | Output] = {}
+        self._ignored: pathspec.GitIgnoreSpec | None = None
+        self.mask = Mask(self.show_values)
+
+    # the two copies
+
+    @property
+    def app(self) -> Application:
+        """The workspace's copy; opened with the edits made so far where there is none."""
+        if self._app is None:
+            self._app = self.open_application(self.edits)
+            listing = self._files()
+            self._since = max((when for _, when in listing.values()), default="0")
+            self._came = frozenset(p for p in self.base.paths() if p in listing or p in self.edits)
+            self._migrated, self._built, self._served = _digest({}), _digest(self.edits), None
+        return self._app
+
+    @property
+    def base_app(self) -> Application:
+        """Base, to compare with."""
+        if self._base_app is None:
+            self.progress("opening a copy of base to compare with")
+            self._base_app = self.open_application({})
+        return self._base_app
+
+    def rest(self) -> None:
+        """Close what can be opened again (base's copy), for instance while the gate needs the memory."""
+        if self._base_app is not None:
+            self._base_app.close()
+            self._base_app = None
+
+    def close(self) -> None:
+        self.rest()
+        if self._app is not None:
+            self._app.close()
+            self._app = None
+
+    # files
+
+    def path(self, path: str) -> str:
+        """A path of the workspace in its one form, '' for its top. Raises ToolFailed for one outside."""
+        plain = path.strip().removeprefix(WORKSPACE + "/") if path.strip() != WORKSPACE else ""
+        normal = posixpath.normpath(plain) if plain else ""
+        if plain.startswith("/") or normal.startswith("..") or "\0" in plain:
+            raise ToolFailed(
+                f"{path!r} lies outside the workspace. Give a path relative to the repository's top, for "
+                "instance app/Models/User.php; files outside can be read with run_command."
+            )
+        return "" if normal == "." else normal
+
+    def read(self, path: str) -> bytes | None:
+        """A file's bytes in the workspace as it is now, None where there is none. Raises ToolFailed."""
+        try:
+            return self.app.pod.app.read_file(f"{WORKSPACE}/{path}", MOST_FILE_BYTES)
+        except SandboxBroken as error:
+            raise ToolFailed(f"{path} cannot be read: {error.what}") from error
+
+    def write(self, path: str, content: bytes | None) -> None:
+        """Create, replace or (None) delete a file of the workspace."""
+        if content is None:
+            self.app.pod.app.remove_file(f"{WORKSPACE}/{path}")
+        else:
+            self.app.pod.app.write_file(f"{WORKSPACE}/{path}", content, 0o644)
+        if content == self.base.read(path):
+            self.edits.pop(path, None)
+        else:
+            self.edits[path] = content
+
+    def remember(self, path: str, content: bytes) -> None:
+        """The model has seen this content of the file: an edit of another one would be stale."""
+        self.seen[path] = hashlib.sha256(content).hexdigest()
+
+    def is_stale(self, path: str, content: bytes) -> bool:
+        """Whether the model saw another content of this file than the one that is there."""
+        return path in self.seen and self.seen[path] != hashlib.sha256(content).hexdigest()
+
+    def is_product(self, path: str) -> bool:
+        """Whether set-up or the application makes this file, so that it never enters a patch."""
+        recipe = self.app.recipe
+        return (
+            path == recipe.dotenv_path
+            or matches(path, recipe.generated)
+            or (self._ignores().match_file(path) and self.base.read(path) is None)
+        )
+
+    def scan(self) -> tuple[str, ...]:
+        """Look for files that a command changed, and take them into `edits`. Returns words about what was
+        left out (links, large files). Raises ToolFailed where there are too many."""
+        listing = self._files()
+        words: list[str] = []
+        changed = [
+            p for p, (kind, ctime) in listing.items() if ctime > self._since and not self.is_product(p)
+        ]
+        if len(changed) > MOST_FILES:
+            raise ToolFailed(
+                f"{len(changed)} files changed in the workspace; a patch may hold {MOST_FILES}. "
+                "Undo it (what a tool generates belongs in .gitignore), then go on."
+            )
+        for path in changed:
+            if listing[path][0] != "f":
+                words.append(f"{path} is a link or a special file: it will not be part of the patch")
+                continue
+            try:
+                content = self.app.pod.app.read_file(f"{WORKSPACE}/{path}", MOST_FILE_BYTES)
+            except SandboxBroken:
+                words.append(f"{path} is larger than {MOST_FILE_BYTES >> 20} MiB: not part of the patch")
+                continue
+            if content is None:
+                continue
+            if content == self.base.read(path):
+                self.edits.pop(path, None)
+            else:
+                self.edits[path] = content
+        for path in self._came:
+            if path not in listing and not self.is_product(path):
+                self.edits[path] = None
+        for path in [p for p, content in self.edits.items() if content is not None and p not in listing]:
+            if self.base.read(path) is None:
+                del self.edits[path]
+        return tuple(words)
+
+    def _files(self) -> Mapping[str, tuple[str, str]]:
+        """Every file and link of the workspace: kind and time of its last change (seconds, zero-padded)."""
+        box = self.app.pod.app
+        result = box.run(
+            r"find . -path ./.git -prune -o \( -type f -o -type l \) -printf '%y %C@ %P\0' > " + _LISTING,
+            timeout=60,
+        )
+        text = (box.read_file(_LISTING, 64 << 20) or b"").decode("utf-8", "surrogateescape")
+        if not result.ok and not text:
+            raise ToolFailed(f"The workspace cannot be listed: {result.last_lines}")
+        found = {}
+        for entry in text.split("\0"):
+            kind, _, rest = entry.partition(" ")
+            when, _, path = rest.partition(" ")
+            if path:
+                found[path] = (kind, when)
+        return found
+
+    def _ignores(self) -> pathspec.GitIgnoreSpec:
+        if self._ignored is None:
+            lines: list[str] = []
+            for path in self.base.paths():
+                if posixpath.basename(path) == ".gitignore":
+                    folder = posixpath.dirname(path)
+                    text = (self.base.read(path) or b"").decode("utf-8", "replace")
+                    lines.extend(_below(folder, line) for line in text.splitlines())
+            self._ignored = pathspec.GitIgnoreSpec.from_lines(line for line in lines if line)
+        return self._ignored
+
+    # the database
+
+    def ready(self) -> str:
+        """Bring the workspace's built output and database in line with its files. Returns words for the
+        model where something was done. Raises ToolFailed where build or migration fail."""
+        return "".join(f"[{words}]\n" for words in (self._rebuild(), self._migrate()) if words)
+
+    def _rebuild(self) -> str:
+        now = _digest(self.edits)
+        if not self.app.recipe.build or now == self._built:
+            return ""
+        self.progress("building the workspace")
+        for command in self.app.recipe.build:
+            result = self.app.run(command, timeout=900)
+            if not result.ok:
+                raise ToolFailed(f"The workspace does not build: {command} failed.\n{result.last_lines}")
+        self._built, self._served = now, None
+        return "the workspace was built again"
+
+    def _migrate(self) -> str:
+        patterns = self.app.recipe.migration_paths
+        now = _digest({p: c for p, c in self.edits.items() if matches(p, patterns)})
+        if now == self._migrated and self._alive():
+            return ""
+        died = now == self._migrated
+        self.fresh_database()
+        if now == _digest({}):
+            self._migrated = now
+            return "the database server had died: a fresh clone of it runs" if died else "fresh database"
+        self.progress("applying the workspace's migrations to a fresh clone of the database")
+        result = self.app.migrate()
+        if not result.ok:
+            self.fresh_database()
+            raise ToolFailed(
+                "The workspace's migrations fail on the grown database, so nothing was measured. Mend the "
+                f"migration and try again.\n{self.shown(result)}",
+                "the workspace's migration fails",
+            )
+        self._migrated = now
+        return f"the workspace's migrations were applied to a fresh clone in {result.seconds:.1f} s"
+
+    def fresh_database(self) -> None:
+        """Another clone in place of the workspace's database, as base's migrations left it."""
+        self._migrated = _digest({})
+        self.app.fresh_database()
+
+    def _alive(self) -> bool:
+        try:
+            self.app.admin.query("SELECT 1", timeout=10)
+        except (DatabaseError, SandboxBroken):
+            return False
+        return True
+
+    # requests
+
+    def serving(self, as_user: str = "") -> Application:
+        """The workspace with its server running as this user, traced, on the files as they are now."""
+        wanted = (as_user, _digest(self.edits))
+        if self._served != wanted:
+            self.app.serve(as_user, trace=True)
+            self._served = wanted
+        return self.app
+
+    # what a model sees
+
+    def shown(self, result: CommandResult) -> str:
+        """A command's output, bounded, with handles for the rest."""
+        parts = []
+        for name, output in (("stdout", result.stdout), ("stderr", result.stderr)):
+            if output.text.strip():
+                parts.append(self.bounded(output, name if name == "stderr" else ""))
+        return "\n".join(parts) or "(no output)"
+
+    def bounded(self, output: Output | str, title: str = "", limit: int = SHOWN_CHARACTERS) -> str:
+        """`output` where it is short; else its beginning and end, and the handle that read_output takes."""
+        text = output if isinstance(output, str) else output.text
+        truncated = not isinstance(output, str) and output.truncated
+        head = f"[{title}]\n" if title else ""
+        if len(text) <= limit and not truncated:
+            return head + text.rstrip("\n")
+        handle = self.keep(output)
+        half = limit // 2
+        total = len(text) if isinstance(output, str) else output.total_bytes
+        middle = f"\n[... {total:,} characters in all; read_output with handle {handle} shows the rest ...]\n"
+        return head + text[:half] + middle + text[-half:].rstrip("\n")
+
+    def keep(self, output: Output | str) -> str:
+        """A handle for an output, for read_output. Old ones are dropped when much is kept."""
+        handle = f"out-{len(self._kept) + 1}"
+        self._kept[handle] = output if not isinstance(output, str) else output[:KEPT_CHARACTERS]
+        return handle
+
+    def kept(self, handle: str) -> str:
+        """What a handle stands for. Raises ToolFailed for one that is not there (any more)."""
+        output = self._kept.get(handle)
+        if output is None:
+            known = ", ".join(list(self._kept)[-5:]) or "none yet"
+            raise ToolFailed(
+                f"There is no output {handle!r} (handles: {known}). Run the command again to get a new one."
+            )
+        if isinstance(output, str):
+            return output
+        return self.app.pod.app.read_output(output.handle, 0, KEPT_CHARACTERS).decode("utf-8", "replace")
+
+
+def _digest(edits: Mapping[str, bytes | None]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(edits):
+        content = edits[path]
+        digest.update(path.encode("utf-8", "surrogateescape") + b"\0")
+        digest.update(b"-" if content is None else hashlib.sha256(content).digest())
+    return digest.hexdigest()
+
+
+def _below(folder: str, line: str) -> str:
+    """A line of a .gitignore as a line for the top folder; '' for comments."""
+    text = line.rstrip()
+    if not text or text.startswith("#"):
+        return ""
+    negated, text = ("!", text[1:]) if text.startswith("!") else ("", text)
+    if not folder:
+        return negated + text
+    anchored = "/" in text.rstrip("/")
+    return f"{negated}/{folder}/{text.lstrip('/')}" if anchored else f"{negated}/{folder}/**/{text}"
+
+
+def explain_failure(error: BedevError) -> ToolFailed:
+    """An error of the sandbox or the database in words for the model."""
+    detail = f"\n{error.detail}" if error.detail else ""
+    return ToolFailed(f"{error.what}{detail}", error.what)
