@@ -5,17 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 from bedev.agent.gate.case import Asked, Case, DataSetResult, Timing, Watcher
 from bedev.agent.gate.checks.faster import pairs_for
 from bedev.sandboxes.application import Application
 from bedev.sandboxes.data import DataFacts
-from bedev.sandboxes.engines.engine import Column, Counters, Statement, work
+from bedev.sandboxes.engines.engine import Column, Counters, Statement
 from bedev.sandboxes.errors import BedevError, DatabaseError, SandboxBroken, UsageError
-from bedev.sandboxes.sandbox import HttpRequest
-from bedev.sandboxes.stacks.stack import TracedQuery
 from bedev.tools.scenarios import compare
+from bedev.tools.scenarios.ask import ask, captured, counted, counted_once, float_columns, refusal, writes
 from bedev.tools.scenarios.compare import Answer
 from bedev.tools.scenarios.parameters import (
     Parameter,
@@ -27,75 +25,12 @@ from bedev.tools.scenarios.parameters import (
 )
 from bedev.tools.scenarios.scenario import Question, Scenario
 
+__all__ = ["ask", "captured", "counted", "refusal"]
+
 BASE_RUNS = 3
 """Base is asked this often, in different seconds, to find what is volatile in its own answer."""
 VALUES = 4
 TIME_BOX_SECONDS = 240.0
-
-
-def ask(app: Application, question: Question, scenario: Scenario) -> tuple[Answer, float]:
-    """One answer and the wall seconds it took (probe's clock; the host's for a command)."""
-    if question.kind == "http":
-        headers = list(scenario.headers)
-        if not any(name.lower() == "accept" for name, _ in headers):
-            headers.append(("Accept", "application/json"))
-        body = question.body.encode()
-        if body and not any(name.lower() == "content-type" for name, _ in headers):
-            headers.append(("Content-Type", "application/json"))
-        response = app.request(HttpRequest(question.method, question.path, tuple(headers), body))
-        return compare.http_answer(response.status, response.headers, response.body), response.seconds
-    if question.kind == "command":
-        answers = "/tmp/bedev-answers"
-        app.pod.app.remove_file(answers)
-        environment = {**app.stack.command_environment(""), "BEDEV_ANSWERS": answers}
-        result = app.run(question.text, env=environment)
-        written = app.pod.app.read_file(answers)
-        output = written if written is not None else result.stdout.text.encode()
-        if not output.strip() and not result.ok:
-            output = result.stderr.text.encode()
-        return compare.command_answer(
-            -1 if result.exit_code is None else result.exit_code, output
-        ), result.seconds
-    session = app.reader()
-    try:
-        rows = session.query(question.text, max_rows=100_000, timeout=300)
-    finally:
-        session.close()
-    return compare.sql_answer(rows.columns, rows.rows), rows.seconds
-
-
-def counted(app: Application, question: Question, scenario: Scenario) -> Counters:
-    """What the server counted for one question: the smaller of two runs (the first may warm something)."""
-    return min((_counted_once(app, question, scenario)[1] for _ in range(2)), key=work)
-
-
-def _counted_once(app: Application, question: Question, scenario: Scenario) -> tuple[Answer, Counters]:
-    app.engine.settle(app.admin)
-    before = app.counters()
-    answer, _ = ask(app, question, scenario)
-    return answer, app.counters().minus(before)
-
-
-def captured(
-    app: Application, question: Question, scenario: Scenario
-) -> tuple[float, tuple[Statement, ...], tuple[TracedQuery, ...]]:
-    """Ask once under capture: seconds, what the server received, and the application's call sites. An SQL
-    question is its own statement: the probe sends it as the reader, not as the application."""
-    if question.kind == "sql":
-        _, seconds = ask(app, question, scenario)
-        return seconds, (Statement(question.text, 0),), ()
-    (_, seconds), statements, traced = app.capture(partial(ask, app, question, scenario))
-    return seconds, statements, traced
-
-
-def refusal(answer: Answer) -> str:
-    """Why base's answer to the scenario's own question cannot be compared; empty where it can."""
-    if answer.kind == "command" and answer.exit != 0:
-        said = " ".join(answer.output.decode("utf-8", "replace").split())[:200]
-        return f"exit status {answer.exit}" + (f": {said}" if said else "")
-    if answer.kind == "http" and answer.status == 404:
-        return "404 (not found): see its path (php artisan route:list) and the values in it"
-    return compare.refusal(answer) or ""
 
 
 def first_answer(app: Application, question: Question, scenario: Scenario) -> Answer:
@@ -113,11 +48,6 @@ def first_answer(app: Application, question: Question, scenario: Scenario) -> An
 def prepare(app: Application, scenario: Scenario, trace: bool = False) -> None:
     if any(q.kind == "http" for q in scenario.questions):
         app.serve(scenario.as_user, trace)
-
-
-def writes(question: Question) -> bool:
-    """Whether asking it twice could change the second answer."""
-    return question.kind == "http" and question.method not in ("GET", "HEAD", "OPTIONS")
 
 
 def variants(
@@ -202,7 +132,7 @@ def both(
         return None
     questions, _, words = variants(base, scenario, seed)
     answers = _base_answers(base, questions, scenario, case, name, watcher)
-    floats = _float_columns(base)
+    floats = float_columns(base)
     asked = []
     for question, runs in answers.items():
         watcher.say(f"{name} data: {question.label}")
@@ -246,7 +176,7 @@ def _ask_patch(
     # the patch's very first ask counts: an answer that it keeps for ever would cost nothing the second time
     cold = Counters()
     try:
-        patched, cold = _counted_once(patch, question, scenario)
+        patched, cold = counted_once(patch, question, scenario)
     except (DatabaseError, SandboxBroken) as error:
         patched = compare.failed_answer(str(error))
     mask = compare.volatile(answers)
@@ -272,14 +202,6 @@ def _open_tables(app: Application) -> None:
     for table in app.engine.schema(app.admin, app.database.database).tables:
         name = exp.to_identifier(table.name, quoted=True).sql(dialect=app.engine.dialect)
         app.admin.query(f"SELECT 1 FROM {name} LIMIT 1")
-
-
-def _float_columns(app: Application) -> frozenset[str]:
-    """Columns whose last digit is the machine's business: there a sum may differ in it."""
-    schema = app.engine.schema(app.admin, app.database.database)
-    return frozenset(
-        c.name for t in schema.tables for c in t.columns if c.base_type in ("float", "double", "real")
-    )
 
 
 def timed(base: Application, patch: Application, scenario: Scenario, asked: Sequence[Asked]) -> Timing | None:

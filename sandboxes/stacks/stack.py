@@ -116,6 +116,10 @@ class Stack(Protocol):
 
     def parse_tests(self, junit: bytes) -> tuple[TestCase, ...]: ...
 
+    def filtered_tests(self, command: str, filter: str) -> str:
+        """The recipe's test command for the tests whose name fits `filter` alone (untrusted text)."""
+        ...
+
     def routes(self, app: Box) -> tuple[Route, ...]: ...
 
     def commands(self, app: Box) -> tuple[ConsoleCommand, ...]:

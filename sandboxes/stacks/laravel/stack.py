@@ -11,7 +11,7 @@ from bedev.sandboxes.engines.engine import IndexSpec, Schema
 from bedev.sandboxes.errors import SetUpFailed, UsageError
 from bedev.sandboxes.recipe import Recipe, TreeReader
 from bedev.sandboxes.sandbox import STACK_FILES, Box, SetUpStep
-from bedev.sandboxes.stacks.laravel import detection, environment, migration, reports
+from bedev.sandboxes.stacks.laravel import detection, environment, migration, reports, suite
 from bedev.sandboxes.stacks.stack import ConsoleCommand, MigrationFile, Route, TestCase, TracedQuery
 
 _MARKER = "BEDEV-INSPECT "
@@ -81,6 +81,9 @@ class Laravel:
 
     def parse_tests(self, junit: bytes) -> tuple[TestCase, ...]:
         return reports.parse_tests(junit)
+
+    def filtered_tests(self, command: str, filter: str) -> str:
+        return suite.filtered(command, filter)
 
     def routes(self, app: Box) -> tuple[Route, ...]:
         return tuple(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 from collections.abc import Mapping
 from xml.etree import ElementTree
 
@@ -36,6 +37,13 @@ def test_command(tree: TreeReader, manifest: Manifest) -> tuple[str, tuple[Findi
     # The repository's own runner first; where vendor/bin has none, the one on the path.
     command = f'PATH="$PWD/vendor/bin:$PATH" {runner} --colors=never{quiet} --log-junit {{junit}}'
     return command, (Finding("test", runner, manifest.requirement_source(package)),)
+
+
+def filtered(command: str, filter: str) -> str:
+    """PHPUnit, Pest and `artisan test` take one option: a regular expression over `Class::test_name`. The
+    backslashes of a namespace would be read as escapes, slashes at its ends as delimiters."""
+    pattern = re.sub(r"\\(?=[A-Z])", r"\\\\", filter.strip().strip("/"))
+    return f"{command} --filter={shlex.quote(pattern)}"
 
 
 def test_environment(tree: TreeReader) -> dict[str, tuple[str, str]]:
