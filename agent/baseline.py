@@ -15,7 +15,9 @@ from bedev.sandboxes.engines.engine import Statement
 from bedev.sandboxes.errors import UsageError
 from bedev.sandboxes.stacks.stack import TracedQuery
 from bedev.tools.database.workload import Workload, build, n_plus_one
-from bedev.tools.scenarios.scenario import Scenario
+from bedev.tools.scenarios.compare import Answer
+from bedev.tools.scenarios.scenario import Question, Scenario
+from bedev.tools.workbench import Known
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Baseline:
     questions: tuple[Any, ...]
     seconds: float
     work: int
+    known: tuple[Known, ...] = ()
 
 
 def measure_baseline(app: Application, scenario: Scenario, seed: int, screen: Screen) -> Baseline:
@@ -36,8 +39,9 @@ def measure_baseline(app: Application, scenario: Scenario, seed: int, screen: Sc
     http = any(q.kind == "http" for q in scenario.questions)
     if http:
         app.serve(scenario.as_user, trace=True)
+    answers: dict[Question, Answer] = {}
     for question in scenario.questions:
-        answer = measure.first_answer(app, question, scenario)
+        answer = answers[question] = measure.first_answer(app, question, scenario)
         refused = measure.refusal(answer)
         if refused:
             refused = answer.header("X-Bedev-Error") or refused
@@ -46,11 +50,13 @@ def measure_baseline(app: Application, scenario: Scenario, seed: int, screen: Sc
                 where="the scenario",
                 detail=first_error(app.server_log()),
             )
+    asked: dict[Question, tuple[int, float]] = {}
     statements: list[Statement] = []
     traced: list[TracedQuery] = []
     seconds = 0.0
     for question in scenario.questions:
         took, sent, traces = measure.captured(app, question, scenario)
+        asked[question] = (len(sent), took)
         statements.extend(sent)
         traced.extend(traces)
         seconds += took
@@ -58,8 +64,12 @@ def measure_baseline(app: Application, scenario: Scenario, seed: int, screen: Sc
     measure.prepare(app, scenario)
     screen.detail("which values the scenario takes")
     questions, _, _ = measure.variants(app, scenario, seed)
-    total = sum(work(measure.counted(app, q, scenario)) for q in scenario.questions)
-    return Baseline(workload, n_plus_one(workload), tuple(statements), questions, seconds, total)
+    known = tuple(
+        Known(q, answers[q], asked[q][0], work(measure.counted(app, q, scenario)), asked[q][1])
+        for q in scenario.questions
+    )
+    total = sum(k.work for k in known)
+    return Baseline(workload, n_plus_one(workload), tuple(statements), questions, seconds, total, known)
 
 
 def first_error(log: str) -> str:

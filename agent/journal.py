@@ -269,7 +269,10 @@ def list_runs(state: Path) -> tuple[RunSummary, ...]:
 
 def _summary(run: str, records: tuple[Record, ...]) -> RunSummary:
     first = next((record for record in records if record.kind == "started"), None)
-    last = next((record for record in reversed(records) if record.kind == "finished"), None)
+    ends = (record for record in reversed(records) if record.kind in ("finished", "resumed"))
+    last = next(ends, None)
+    if last is not None and last.kind == "resumed":
+        last = None
     start: Mapping[str, Any] = first.fields if first else {}
     end: Mapping[str, Any] = last.fields if last else {}
     return RunSummary(

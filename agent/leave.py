@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import platform
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -12,10 +11,9 @@ from typing import Any
 
 from bedev.agent.gate.proof import Proof
 from bedev.agent.git.messages import commit_message, slug
-from bedev.agent.report.markdown import pull_request
-from bedev.agent.repository import Repository
+from bedev.agent.report import markdown
 from bedev.agent.requests import RunResult
-from bedev.agent.subject import Subject
+from bedev.agent.stage import Stage
 from bedev.sandboxes.errors import EnvironmentUnusable
 
 EXIT: Mapping[str, int] = {"verified": 0, "rejected": 1, "unproven": 5}
@@ -23,73 +21,144 @@ EXIT: Mapping[str, int] = {"verified": 0, "rejected": 1, "unproven": 5}
 
 @dataclass(frozen=True)
 class Words:
-    """What the report says beside the measured figures."""
+    """What the report says beside the measured figures: `author`'s words, and what was assumed because
+    nobody could be asked (`assumptions` head the report)."""
 
     task: str
-    change: tuple[str, ...]
-    call_sites: tuple[str, ...]
-    notes: tuple[str, ...]
+    change: tuple[str, ...] = ()
+    call_sites: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    title: str = ""
+    cause: str = ""
+    risk: str = ""
+    rollout: str = ""
+    rollback: str = ""
+    author: str = "advisor"
+    assumptions: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        first = self.title or (self.change[0].split(":")[0] if self.change else self.task)
+        return first[:1].upper() + first[1:]
 
 
 def environment() -> dict[str, Any]:
     return {"bedev": metadata.version("bedev"), "platform": f"{platform.system()} {platform.machine()}"}
 
 
-def result(
-    repository: Repository,
-    subject: Subject,
-    proof: Proof,
-    run: str,
-    words: Words,
-    out: Mapping[str, Path],
-    began: float,
-) -> RunResult:
-    """A verified tree becomes one commit on a branch of its own; anything else leaves none."""
-    branch = commit = report = None
+def result(stage: Stage, proof: Proof, words: Words, usage: Mapping[str, Any]) -> RunResult:
+    """A verified tree becomes one commit on a branch of its own, with its proof; so does an unproven one of
+    a model, and says so. Anything else leaves no branch."""
+    branch = commit = None
     message = "\n".join((proof.headline, *words.notes))
-    if proof.verdict == "verified":
-        first = words.change[0].split(":")[0] if words.change else words.task
-        title = first[:1].upper() + first[1:]
+    if proof.verdict == "verified" or (proof.verdict == "unproven" and words.title):
+        mark = () if proof.verdict == "verified" else (("Bedev-Verdict", proof.verdict),)
+        subject = words.subject if proof.verdict == "verified" else f"Unproven: {words.subject}"
         body = "\n".join((f"Task: {words.task}", "", *words.change, "", proof.headline))
-        trailers = (("Bedev-Run", run), ("Bedev-Proof", proof.digest), ("Bedev-Base", proof.base))
-        made = repository.create_branch(
-            proof.tree, proof.base, slug(words.task), run, commit_message(title, body, trailers)
+        trailers = (
+            ("Bedev-Run", stage.run),
+            ("Bedev-Proof", proof.digest),
+            ("Bedev-Base", proof.base),
+            *mark,
+        )
+        made = stage.repository.create_branch(
+            proof.tree, proof.base, slug(words.task), stage.branch_id, commit_message(subject, body, trailers)
         )
         branch, commit = made.name, made.commit
-        repository.write_note(commit, proof.to_json())
-    text = pull_request(
+        stage.repository.write_note(commit, proof.to_json())
+    text = markdown.pull_request(
         proof,
         branch=branch or "BRANCH",
         task=words.task,
         change=words.change,
         plans=_plans(proof),
         call_sites=words.call_sites,
-        reasoning="; ".join(words.notes)
+        reasoning="; ".join(filter(None, (words.cause, *words.notes)))
         or "each candidate was tried on a grown copy; the table says what this one did",
-        risk="an index costs space and a little time on each write; other queries are as before",
-        rollout="run the migration when writes are few: the server builds the index online",
-        rollback="roll the migration back: it drops the index and changes nothing else",
-        author="advisor",
+        risk=words.risk,
+        rollout=words.rollout,
+        rollback=words.rollback,
+        author=words.author,
+        assumptions=words.assumptions,
     )
-    place = repository.state / run / "report.md"
-    _write(place, text)
-    report = str(place)
-    if "markdown" in out:
-        _write(out["markdown"], text)
-        report = str(out["markdown"])
-    usage = {"seconds": round(time.monotonic() - began, 1), "turns": 0, "tokens": 0}
+    return _result(
+        stage, proof.verdict, EXIT[proof.verdict], branch, commit, proof, usage, _report(stage, text), message
+    )
+
+
+def unverified(
+    stage: Stage,
+    edits: Mapping[str, bytes | None],
+    last: Proof | None,
+    words: Words,
+    why: str,
+    usage: Mapping[str, Any],
+) -> RunResult:
+    """The run ended without a proof: what the workspace holds becomes a branch that says so (exit 1); an
+    unchanged workspace leaves none. `last` is the proof of the last proposal, where there was one."""
+    message = f"Not verified: {why}."
+    if last is not None:
+        message += f" The last proposal was {last.headline}."
+    if not edits:
+        message += " The workspace equals base, so there is no branch."
+        return _result(stage, "failed", 1, None, None, last, usage, None, message)
+    tree = stage.repository.write_tree(stage.subject.base, stage.subject.edits(edits))
+    body = "\n".join(
+        (f"Task: {words.task}", "", *words.change, "", "UNVERIFIED: nothing is proven.", message)
+    )
+    trailers = (("Bedev-Run", stage.run), ("Bedev-Base", stage.base), ("Bedev-Verdict", "unverified"))
+    made = stage.repository.create_branch(
+        tree,
+        stage.base,
+        slug(words.task),
+        stage.branch_id,
+        commit_message(f"Unverified: {words.subject}", body, trailers),
+    )
+    proof = last if last is not None and last.tree == tree else None
+    text = markdown.unverified(
+        branch=made.name,
+        task=words.task,
+        why=message,
+        paths=sorted(edits),
+        last=last,
+        cause=words.cause,
+        author=words.author,
+        assumptions=words.assumptions,
+    )
+    return _result(
+        stage, "unverified", 1, made.name, made.commit, proof, usage, _report(stage, text), message
+    )
+
+
+def nothing(stage: Stage, outcome: str, message: str, usage: Mapping[str, Any]) -> RunResult:
+    """A run that ends without a patch (`failed`, `nothing_slow`)."""
+    return _result(stage, outcome, 1, None, None, None, usage, None, message)
+
+
+def _result(
+    stage: Stage,
+    outcome: str,
+    code: int,
+    branch: str | None,
+    commit: str | None,
+    proof: Proof | None,
+    usage: Mapping[str, Any],
+    report: str | None,
+    message: str,
+) -> RunResult:
+    scenario = proof.scenario if proof else stage.scenario_record()
     return RunResult(
-        run,
-        proof.verdict,
-        branch,
-        commit,
-        proof.base,
-        proof.scenario,
-        proof,
-        usage,
-        report,
-        message,
-        EXIT[proof.verdict],
+        run=stage.run,
+        outcome=outcome,  # type: ignore[arg-type]
+        branch=branch,
+        commit=commit,
+        base=stage.base,
+        scenario=scenario,
+        proof=proof,
+        usage={"seconds": stage.seconds, "turns": 0, "tokens": 0, **usage},
+        report=report,
+        message=message,
+        exit_code=code,
     )
 
 
@@ -105,6 +174,17 @@ def _plans(proof: Proof) -> dict[str, str]:
     return lines
 
 
+def _report(stage: Stage, text: str) -> str:
+    """The report's path: in the run's folder, and where --out wants it."""
+    place = stage.repository.state / stage.run / "report.md"
+    _write(place, text)
+    wanted = stage.request.out.get("markdown")
+    if wanted is None:
+        return str(place)
+    _write(wanted, text)
+    return str(wanted)
+
+
 def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
@@ -112,3 +192,6 @@ def _write(path: Path, text: str) -> None:
         raise EnvironmentUnusable(
             f"{path} cannot be written: {error.strerror}.", next_step="Choose another place with --out."
         ) from error
+
+
+__all__: Sequence[str] = ("Words", "environment", "nothing", "result", "unverified")

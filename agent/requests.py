@@ -28,6 +28,9 @@ class FixRequest:
     `rows` is table -> wanted rows (empty: bedev.toml, else a default); `dump` a file to restore instead
     of seeding. `max_minutes` bounds the whole run. `engine` is '' where detection decides. `out` is
     kind -> file; the run itself writes them, because it knows the task, the plans and the call sites.
+    `model` is an alias, an id, `advisor`, or '' for the one that the environment suggests; `agent` an agent
+    file that replaces the persona; `show_values` lets the model see the database's texts unmasked. What the
+    run may spend is in `settings`.
     """
 
     task: str
@@ -35,7 +38,8 @@ class FixRequest:
     path: str = ""
     base: str | None = None
     scenario: Scenario | None = None
-    model: str = "advisor"
+    model: str = ""
+    agent: Path | None = None
     engine: str = ""
     sandbox: str = "docker"
     rows: Mapping[str, int] = field(default_factory=dict)
@@ -48,6 +52,7 @@ class FixRequest:
     scenario_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     data: str = ""
     seed: int | None = None
+    show_values: bool = False
     out: Mapping[str, Path] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
 

@@ -1,4 +1,4 @@
-"""A run, from task to branch (docs/architecture.md), and `verify`, which is the gate alone."""
+"""A run, from task to branch (docs/architecture.md); going on with one; and `verify`, the gate alone."""
 
 from __future__ import annotations
 
@@ -6,29 +6,35 @@ import contextlib
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from bedev.agent import leave
-from bedev.agent.baseline import call_sites, measure_baseline, show_baseline
-from bedev.agent.choice import choose, own_scenario, reaching, recorded
-from bedev.agent.gate import gate
-from bedev.agent.gate.case import Case
+from bedev.agent import conversation, leave, recorded
+from bedev.agent import persona as personas
+from bedev.agent.advised import advise
+from bedev.agent.baseline import measure_baseline, show_baseline
+from bedev.agent.budget import Limits
+from bedev.agent.choice import choose, own_scenario, reaching
+from bedev.agent.choice import recorded as recorded_scenario
+from bedev.agent.driven import Mind, drive
 from bedev.agent.gate.claims import NEEDS
-from bedev.agent.gate.proof import Check, Proof
 from bedev.agent.journal import Journal
 from bedev.agent.limits import time_limit
-from bedev.agent.models import advisor
+from bedev.agent.models.model import Model
+from bedev.agent.persona import Persona
 from bedev.agent.repository import Repository
 from bedev.agent.requests import FixRequest, RunResult, VerifyRequest, VerifyResult
 from bedev.agent.runlock import RunLock
 from bedev.agent.screen import Screen
+from bedev.agent.settings import Settings
+from bedev.agent.stage import Stage, judge
 from bedev.agent.subject import Subject, open_subject, repository_of
 from bedev.sandboxes.application import Application
 from bedev.sandboxes.data import DataFacts, DataWish, make_data
 from bedev.sandboxes.docker_pod import DockerSandbox
-from bedev.sandboxes.errors import BedevError, UsageError
+from bedev.sandboxes.errors import BedevError, Paused, UsageError
 from bedev.sandboxes.set_up import Brought, bring_up
 from bedev.tools.database.grow import grow_database
 from bedev.tools.scenarios.scenario import Scenario
@@ -39,32 +45,83 @@ SEED = 1
 
 def fix(request: FixRequest, screen: Screen) -> RunResult:
     """A whole run. Raises BedevError where it cannot begin or base does not come up."""
-    began, run = time.monotonic(), _run_id()
+    run = _run_id()
     repository = repository_of(request.repo)
-    if request.model != "advisor":
-        raise UsageError(
-            f"There is no model named {request.model!r} in this version.",
-            next_step="Leave --model out: the advisor needs no key.",
-        )
-    with (
-        time_limit(request.max_minutes),
-        RunLock(repository.state, run),
-        Journal.create(repository.state / run, run) as journal,
-    ):
+    persona = personas.from_file(request.agent) if request.agent else None
+    model = _model(request.model or (persona.model if persona else ""), screen)
+    with RunLock(repository.state, run), Journal.create(repository.state / run, run) as journal:
         base = repository.resolve(request.base or "HEAD")
-        journal.append("started", task=request.task, base=base, repo=str(repository.top), path=request.path)
+        journal.append(
+            "started",
+            task=request.task,
+            base=base,
+            repo=str(repository.top),
+            path=request.path,
+            request=recorded.to_record(request, journal),
+        )
         if repository.is_dirty():
             screen.say(
                 "The checkout has uncommitted changes: bedev works on the commit, and leaves them alone."
             )
-        try:
-            result = _fix(request, screen, repository, base, run, journal, began)
-        except KeyboardInterrupt:
-            journal.append("finished", outcome="interrupted", branch=None, commit=None)
-            raise
-        except BedevError as error:
-            journal.append("finished", outcome="failed", branch=None, commit=None, message=error.what)
-            raise
+        return _run(_Begun(request, repository, base, run, journal, model, persona), screen)
+
+
+def resume(repo: Path, run: str, settings: Settings, screen: Screen) -> RunResult:
+    """Go on with a run that was interrupted, killed, paused or ended by its budget. `run` is its whole id;
+    limits are those of `settings`. Raises UsageError where there is nothing to go on with."""
+    repository = repository_of(repo)
+    with RunLock(repository.state, run), Journal.open(repository.state / run) as journal:
+        started = next((r.fields for r in journal.records() if r.kind == "started"), None)
+        if started is None or "request" not in started:
+            raise UsageError(
+                f"The run {run} ended before it had begun.", next_step="Start a new one: bedev fix TASK"
+            )
+        _check_resumable(journal, run)
+        record = started["request"]
+        request = recorded.from_record(record, journal, repo, settings)
+        if settings.max_minutes is not None:
+            request = replace(request, max_minutes=settings.max_minutes)
+        content = journal.get_blob(record["agent"]) if record["agent"] else None
+        persona = personas.parse(content, "--agent") if content else None
+        talked = [str(r.fields["model"]) for r in journal.records() if r.kind == "conversation"]
+        name = talked[-1] if talked else request.model or (persona.model if persona else "")
+        model = _model(name, screen)
+        journal.append("resumed", bedev=leave.environment()["bedev"])
+        begun = _Begun(request, repository, str(started["base"]), run, journal, model, persona)
+        return _run(begun, screen)
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A run whose journal is open. `model` None means the advisor; `persona` None: the usual one."""
+
+    request: FixRequest
+    repository: Repository
+    base: str
+    run: str
+    journal: Journal
+    model: Model | None
+    persona: Persona | None
+
+
+def _run(begun: _Begun, screen: Screen) -> RunResult:
+    """The steps, under the clock; however they end, the journal says so."""
+    began, journal = time.monotonic(), begun.journal
+    minutes = begun.request.max_minutes
+    if minutes is not None:
+        minutes = max(0.01, minutes - conversation.spent(journal).seconds / 60)
+    try:
+        with time_limit(minutes):
+            result = _steps(begun, screen, began)
+    except KeyboardInterrupt:
+        result = _stopped(begun, "interrupted", 130, "interrupted", began)
+    except Paused as error:
+        said = " ".join(filter(None, (error.what, error.next_step)))
+        result = _stopped(begun, "paused", 4, said, began)
+    except BedevError as error:
+        journal.append("finished", outcome="failed", branch=None, commit=None, message=error.what)
+        raise
+    with contextlib.suppress(Paused):
         journal.append(
             "finished",
             outcome=result.outcome,
@@ -72,74 +129,137 @@ def fix(request: FixRequest, screen: Screen) -> RunResult:
             commit=result.commit,
             message=result.message,
         )
-        return result
+    return result
 
 
-def _fix(
-    request: FixRequest,
-    screen: Screen,
-    repository: Repository,
-    base: str,
-    run: str,
-    journal: Journal,
-    began: float,
-) -> RunResult:
-    subject = _subject(request, repository, base, screen)
-    with _sandbox(run) as sandbox:
+def _steps(begun: _Begun, screen: Screen, began: float) -> RunResult:
+    request, repository, journal = begun.request, begun.repository, begun.journal
+    if begun.model is not None:
+        begun.model.warm_up()
+    subject = _subject(request, repository, begun.base, screen)
+    persona = begun.persona or _usual_persona(subject, journal, screen)
+    with _sandbox(begun.run) as sandbox:
+        scenario, why = _fixed_scenario(begun)
         brought, wish, facts = _bring(
-            request, subject, sandbox, screen, request.scenario or own_scenario(subject)
+            request, subject, sandbox, screen, scenario or request.scenario or own_scenario(subject)
         )
+        stage = Stage(request, begun.run, repository, subject, journal, screen, brought, wish, facts, began)
         with screen.step("a working copy of the application"):
             app = Application.open(brought, facts.key, screen.detail, scenario_files=request.scenario_files)
         try:
-            scenario, why, tried = choose(request, subject, app, screen)
-            journal.append("scenario", scenario=scenario.to_dict() if scenario else None, why=why)
-            usage = {"seconds": round(time.monotonic() - began, 1), "turns": 0, "tokens": 0}
             if scenario is None:
-                measured = "; ".join(f"{t.question.label} {t.refused or t.figures}" for t in tried[:6])
-                message = (
-                    f"{why}. Measured: {measured or 'nothing'}. "
-                    "Give the request yourself with --http, --scenario or --sql."
-                )
-                return RunResult(run, "nothing_slow", None, None, base, {}, None, usage, None, message, 1)
-            schema = app.engine.schema(app.admin, app.database.database)
+                scenario, why, tried = choose(request, subject, app, screen)
+                journal.append("scenario", scenario=scenario.to_dict() if scenario else None, why=why)
+                if scenario is None:
+                    return leave.nothing(stage, "nothing_slow", _nothing_slow(why, tried), {})
             with screen.step("baseline"):
                 baseline = measure_baseline(app, scenario, wish.seed, screen)
             show_baseline(baseline, screen)
-            with screen.step("advisor: trying indexes on a grown copy"):
-                advice = advisor.advise(
-                    app,
-                    scenario,
-                    baseline.questions,
-                    baseline.statements,
-                    screen.detail,
-                    lambda t: _trial(t, screen, journal),
-                )
+            if begun.model is None:
+                return advise(stage, app, scenario, baseline)
+            limits = Limits(
+                turns=request.settings.max_turns,
+                tokens=request.settings.max_tokens,
+                usd=request.settings.max_usd,
+                minutes=request.max_minutes,
+                proposals=request.settings.max_proposals,
+            )
+            return drive(stage, Mind(begun.model, persona, limits), app, scenario, why, baseline)
         finally:
             app.close()
-        notes = [*advice.notes, *(r.words for r in baseline.repeated)]
-        if not advice.chosen:
-            message = "The advisor found nothing that an index would settle: " + "; ".join(notes)
-            usage["seconds"] = round(time.monotonic() - began, 1)
-            return RunResult(
-                run, "failed", None, None, base, scenario.to_dict(), None, usage, None, message, 1
-            )
-        migration = subject.stack.write_migration(
-            subject.tree, advice.chosen, datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"), schema
+
+
+def _fixed_scenario(begun: _Begun) -> tuple[Scenario | None, str]:
+    """The scenario that an earlier process of this run had chosen: it is never chosen anew."""
+    for record in reversed(begun.journal.records()):
+        if record.kind == "scenario" and record.fields.get("scenario"):
+            data = record.fields["scenario"]
+            found = Scenario.from_dict(data, str(data.get("brought_by", "bedev")))
+            return replace(found, files=begun.request.scenario_files), str(record.fields.get("why", ""))
+    return None, ""
+
+
+def _model(name: str, screen: Screen) -> Model | None:
+    """Who drives; None is the advisor. Raises UsageError where the model needs a key that is not there."""
+    import os
+
+    from bedev.agent.models.select import select
+
+    model = select(name, os.environ)
+    if model is None:
+        if name != "advisor":
+            screen.say("No model key is set: the advisor drives (what can be decided by measuring).")
+        return None
+    screen.say(f"model: {model.title}")
+    return model
+
+
+def _usual_persona(subject: Subject, journal: Journal, screen: Screen) -> Persona:
+    """bedev's own, or the repository's where the user agrees to exactly this content."""
+    own = personas.of_repository(subject.tree)
+    if own is None:
+        return personas.built_in()
+    agreed = any(r.kind == "agreed" and r.fields.get("sha256") == own.sha256 for r in journal.records())
+    agreed = agreed or personas.is_agreed(journal.directory.parent, own)
+    if not agreed:
+        answer = screen.ask(
+            f"The repository brings its own agent file {own.source} (sha256 {own.sha256[:16]}). It would "
+            "replace bedev's persona; it can change no permission. Use it? Read it first: "
+            f"git show {subject.base[:12]}:{own.source}   [y/N]",
+            "no",
         )
-        tree = repository.write_tree(base, subject.edits({migration.path: migration.content}))
-        journal.append("proposal", tree=tree, files=[migration.path])
-        screen.say(f"proposal: {migration.path}")
-        with screen.step("gate"):
-            proof = _judge(subject, brought, wish, tree, scenario, request.claim, screen)
-        journal.append("proof", digest=proof.digest, proof=proof.to_dict())
-        words = leave.Words(
-            task=request.task,
-            change=tuple(_change_words(advice)),
-            call_sites=call_sites(baseline, advice),
-            notes=tuple(notes),
+        agreed = answer.strip().lower() in ("y", "yes")
+        if agreed:
+            personas.agree(journal.directory.parent, own)
+    if not agreed:
+        screen.say(f"{own.source} is not used (--agent {own.source} would).")
+        return personas.built_in()
+    journal.append("agreed", sha256=own.sha256)
+    screen.say(f"persona: {own.source}")
+    return own
+
+
+def _nothing_slow(why: str, tried: Any) -> str:
+    measured = "; ".join(f"{t.question.label} {t.refused or t.figures}" for t in tried[:6])
+    return (
+        f"{why}. Measured: {measured or 'nothing'}. "
+        "Give the request yourself with --http, --scenario or --sql."
+    )
+
+
+def _stopped(begun: _Begun, outcome: str, code: int, said: str, began: float) -> RunResult:
+    """The result of a run that stopped on the way and can go on."""
+    spent = conversation.spent(begun.journal)
+    scenario = next(
+        (r.fields["scenario"] for r in reversed(begun.journal.records()) if r.kind == "scenario"), None
+    )
+    return RunResult(
+        run=begun.run,
+        outcome=outcome,  # type: ignore[arg-type]
+        branch=None,
+        commit=None,
+        base=begun.base,
+        scenario=scenario or {},
+        proof=None,
+        usage={
+            "seconds": round(time.monotonic() - began, 1),
+            "turns": spent.turns,
+            "tokens": spent.tokens,
+            "usd": spent.usd,
+        },
+        message=f"{said}\nGo on with it: bedev resume {begun.run}",
+        exit_code=code,
+    )
+
+
+def _check_resumable(journal: Journal, run: str) -> None:
+    ended = next((r for r in reversed(journal.records()) if r.kind in ("finished", "resumed")), None)
+    outcome = str(ended.fields.get("outcome")) if ended is not None and ended.kind == "finished" else ""
+    if outcome in ("verified", "rejected", "unproven", "nothing_slow"):
+        raise UsageError(
+            f"The run {run} is finished: {outcome}.",
+            next_step=f"bedev show {run} says what it did; bedev fix TASK starts another.",
         )
-        return leave.result(repository, subject, proof, run, words, request.out, began)
 
 
 def verify(request: VerifyRequest, screen: Screen) -> VerifyResult:
@@ -159,14 +279,16 @@ def verify(request: VerifyRequest, screen: Screen) -> VerifyResult:
         assert commit is not None
         tree = repository.tree_of(commit)
     subject = _subject(request, repository, base, screen)
-    scenario = request.scenario or recorded(request, repository, commit, screen) or own_scenario(subject)
+    scenario = (
+        request.scenario or recorded_scenario(request, repository, commit, screen) or own_scenario(subject)
+    )
     with time_limit(request.max_minutes), _sandbox(run) as sandbox:
         brought = _brought(subject, sandbox, screen)
         wish = _wish(request, subject, scenario)
         if scenario is None:
             scenario = reaching(request, subject, brought, wish, tree, screen)
         with screen.step("gate"):
-            proof = _judge(subject, brought, wish, tree, scenario, request.claim, screen)
+            proof = judge(subject, brought, wish, tree, scenario, request.claim, screen)
     usage = {"seconds": round(time.monotonic() - began, 1)}
     return VerifyResult(proof, EXIT[proof.verdict], base, commit, run, usage)
 
@@ -251,58 +373,6 @@ def _read(path: Any) -> bytes:
             f"{path} cannot be read: {error.strerror}.", next_step="Give the path of a file."
         ) from error
     return content
-
-
-def _trial(trial: advisor.IndexTrial, screen: Screen, journal: Journal) -> None:
-    journal.append(
-        "trial", **{k: v for k, v in asdict(trial).items() if k != "index"}, index=asdict(trial.index)
-    )
-    what = f"{trial.index.table}({', '.join(trial.index.columns)})"
-    screen.say(f"  tried {what}: " + (trial.error or f"work {trial.base_work:,} -> {trial.work:,}"))
-
-
-def _change_words(advice: advisor.Advice) -> Iterator[str]:
-    by_index = {t.index: t for t in advice.trials}
-    for index in advice.chosen:
-        reason = by_index[index].reason if index in by_index else ""
-        yield f"adds an index on {index.table} ({', '.join(index.columns)}): {reason}"
-
-
-def _judge(
-    subject: Subject,
-    brought: Brought,
-    wish: DataWish,
-    tree: str,
-    scenario: Scenario | None,
-    claim: str,
-    screen: Screen,
-) -> Proof:
-    case = Case(
-        base=subject.base,
-        tree=tree,
-        claim=claim,
-        scenario=scenario,
-        changes=subject.changes(tree),
-        base_tree=subject.tree,
-        patch_tree=subject.patch_tree(tree),
-        brought=brought,
-        wish=wish,
-        seed=wish.seed,
-    )
-    if scenario is None:
-        case.missing.append("no scenario: nothing says what to ask")
-    return gate.judge(case, grow_database, _Watcher(screen), leave.environment())
-
-
-class _Watcher:
-    def __init__(self, screen: Screen) -> None:
-        self.screen = screen
-
-    def say(self, text: str) -> None:
-        self.screen.detail(text)
-
-    def check(self, check: Check) -> None:
-        self.screen.check(check)
 
 
 def _sides(request: VerifyRequest, repository: Repository) -> tuple[str | None, str]:

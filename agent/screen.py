@@ -48,6 +48,11 @@ class Screen(Protocol):
         """A small table; numbers are right-aligned."""
         ...
 
+    def ask(self, question: str, otherwise: str) -> str:
+        """What the person at the terminal answers, '' where there is nobody or nothing was typed;
+        `otherwise` is what happens then."""
+        ...
+
 
 def seconds(value: float) -> str:
     """A duration for people: `0.4 s`, `12.3 s`, `2 min 05 s`."""
@@ -98,6 +103,11 @@ class PlainScreen:
         self._line(title)
         for line in aligned(rows, header):
             self._line(f"  {line}")
+
+    def ask(self, question: str, otherwise: str) -> str:
+        self.say(f"question: {question}")
+        self.say(f"nobody can be asked here; going on with: {otherwise}")
+        return ""
 
     def _line(self, text: str) -> None:
         passed = time.monotonic() - self._began
@@ -181,6 +191,21 @@ class LiveScreen:
         self._print(Text(one_line(title), "bold"))
         for line in aligned(rows, header, self._console.width - 2):
             self._console.print(Text(f"  {line}"), no_wrap=True, overflow="ellipsis")
+
+    def ask(self, question: str, otherwise: str) -> str:
+        if not sys.stdin.isatty():
+            self.say(f"question: {question}\nnobody can be asked here; going on with: {otherwise}")
+            return ""
+        with self._lock:
+            self._stop()
+        try:
+            self.say(f"\n{question}\n(Enter alone: {otherwise})")
+            self._console.print("> ", end="")
+            return for_terminal(sys.stdin.readline().strip())
+        finally:
+            with self._lock:
+                if self._open:
+                    self._start()
 
     def _done(self, depth: int, title: str, took: float, failed: bool) -> None:
         from rich.text import Text

@@ -28,6 +28,10 @@ _USER: Table = {
     "sandbox": "text",
     "engine": "text",
     "max_minutes": "number",
+    "max_turns": "integer",
+    "max_tokens": "integer",
+    "max_usd": "number",
+    "max_proposals": "integer",
     "pass_env": "texts",
     "ca_file": "text",
     "proxy": "text",
@@ -47,6 +51,10 @@ class UserSettings:
     sandbox: str | None = None
     engine: str | None = None
     max_minutes: float | None = None
+    max_turns: int | None = None
+    max_tokens: int | None = None
+    max_usd: float | None = None
+    max_proposals: int | None = None
     pass_env: tuple[str, ...] | None = None
     ca_file: str | None = None
     proxy: str | None = None
@@ -80,12 +88,14 @@ class UserSettings:
             value: Any = text
             if _USER[key] == "texts":
                 value = tuple(part.strip() for part in text.split(",") if part.strip())
-            elif _USER[key] == "number":
+            elif _USER[key] in ("number", "integer"):
                 try:
-                    value = float(text)
+                    value = float(text) if _USER[key] == "number" else int(text)
                 except ValueError:
                     raise UsageError(
-                        f"{variable}={text} is not a number.", where="environment", next_step="Write minutes."
+                        f"{variable}={text} is not a {_USER[key]}.",
+                        where="environment",
+                        next_step="Write it in digits.",
                     ) from None
             values[key] = _user_value(key, value, variable)
         return UserSettings(**values)
@@ -104,6 +114,8 @@ def _user_value(key: str, value: Any, where: str) -> Any:
             where=where,
             next_step="For instance: 30",
         )
+    if key in ("max_turns", "max_tokens", "max_proposals", "max_usd") and not 0 < value <= 10**9:
+        raise UsageError(f"{value:g} is not a limit.", where=where, next_step="Write a number above 0.")
     if key == "ca_file" and not os.path.isabs(value):
         raise UsageError("ca_file is not an absolute path.", where=where, next_step="Write the whole path.")
     if key == "proxy" and not re.fullmatch(r"https?://[^\s/]+/?", value):
@@ -131,10 +143,14 @@ class Settings:
     """Every setting of a run, merged. `sources` says for each key where it came from: `flag`, `BEDEV_...`,
     `config.toml`, `bedev.toml`; keys that nobody set are not in it."""
 
-    model: str = "advisor"
+    model: str = ""
     sandbox: str = "docker"
     engine: str = ""
     max_minutes: float | None = None
+    max_turns: int = 40
+    max_tokens: int = 4_000_000
+    max_usd: float = 5.0
+    max_proposals: int = 8
     pass_env: tuple[str, ...] = ()
     ca_file: str | None = None
     proxy: str | None = None

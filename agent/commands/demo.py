@@ -41,7 +41,7 @@ def demo(
         FixRequest(
             TASK,
             repository,
-            model=settings.model,
+            model=settings.model or "advisor",
             sandbox=settings.sandbox,
             max_minutes=settings.max_minutes,
             allow_images=settings.allow_images,

@@ -19,7 +19,16 @@ def fix(
     base: options.Base = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", help="Who proposes: advisor (needs no key).", metavar="NAME"),
+        typer.Option(
+            "--model",
+            help="Who proposes: opus, sonnet, haiku, any model's id, or advisor (needs no key). Without it: "
+            "opus where a key is set, else the advisor.",
+            metavar="NAME",
+        ),
+    ] = None,
+    agent: Annotated[
+        Path | None,
+        typer.Option("--agent", help="An agent file that replaces the built-in persona.", metavar="FILE"),
     ] = None,
     http: options.Http = None,
     scenario: options.Commands = None,
@@ -33,7 +42,14 @@ def fix(
     engine: options.Engine = None,
     sandbox: options.Sandbox = None,
     allow_image: options.AllowImage = None,
+    max_turns: options.Turns = None,
+    max_tokens: options.Tokens = None,
+    max_usd: options.Usd = None,
     max_minutes: options.Minutes = None,
+    max_proposals: options.Proposals = None,
+    show_values: Annotated[
+        bool, typer.Option("--show-values", help="Let the model read texts of the database unmasked.")
+    ] = False,
     seed: options.Seed = None,
     out: options.Out = None,
     json: options.Json = False,
@@ -53,7 +69,11 @@ def fix(
             "model": model,
             "engine": engine,
             "sandbox": sandbox,
+            "max_turns": max_turns,
+            "max_tokens": max_tokens,
+            "max_usd": max_usd,
             "max_minutes": max_minutes,
+            "max_proposals": max_proposals,
             "allow_images": tuple(allow_image or ()),
             "rows": options.rows(rows),
         }
@@ -70,6 +90,7 @@ def fix(
             http or (), scenario or (), sql or (), as_user, header or (), files, data
         ),
         model=settings.model,
+        agent=agent,
         engine=settings.engine,
         sandbox=settings.sandbox,
         rows=settings.rows,
@@ -81,6 +102,7 @@ def fix(
         scenario_files=files,
         data=data,
         seed=seed,
+        show_values=show_values,
         out=options.parse_out(out or ()),
         settings=settings,
     )

@@ -61,6 +61,18 @@ Sandbox = Annotated[
     str | None, typer.Option("--sandbox", help="What contains the run: docker.", metavar="NAME")
 ]
 Minutes = Annotated[float | None, typer.Option("--max-minutes", help="Stop after this long.", metavar="N")]
+Turns = Annotated[
+    int | None, typer.Option("--max-turns", help="Calls of the model, at most (40).", metavar="N")
+]
+Tokens = Annotated[
+    int | None, typer.Option("--max-tokens", help="Tokens in all, at most (4,000,000).", metavar="N")
+]
+Usd = Annotated[
+    float | None, typer.Option("--max-usd", help="US dollars for the model, at most (5).", metavar="N")
+]
+Proposals = Annotated[
+    int | None, typer.Option("--max-proposals", help="Proposals to the gate, at most (8).", metavar="N")
+]
 AllowImage = Annotated[
     list[str] | None,
     typer.Option(

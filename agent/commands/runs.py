@@ -53,7 +53,7 @@ def show(
     from bedev.agent.repository import Repository
 
     with Repository.open(repo) as repository:
-        folder = _folder(repository.state, run)
+        folder = run_folder(repository.state, run)
     with Journal.open(folder, read_only=True) as journal:
         records = journal.records()
     if json:
@@ -83,7 +83,7 @@ def _plain(record: Record) -> dict[str, Any]:
     return {"seq": record.seq, "at": record.at, "kind": record.kind, "fields": dict(record.fields)}
 
 
-def _folder(state: Path, run: str) -> Path:
+def run_folder(state: Path, run: str) -> Path:
     """The folder of the one run whose id begins with `run`. Raises UsageError."""
     from bedev.sandboxes.errors import UsageError
 

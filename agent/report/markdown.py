@@ -33,19 +33,22 @@ def pull_request(
     rollout: str = "",
     rollback: str = "",
     author: str = "",
+    assumptions: Sequence[str] = (),
 ) -> str:
     """The report of a patch as Markdown.
 
     `change` says what was changed, in at most three lines; without it the changed files are listed.
     `plans` are the one-line plans under `base` and `patch` (None: those that the proof holds).
     `call_sites` are `file:line` of the slow query. `author` is who wrote reasoning, risk, rollout and
-    rollback (`advisor`, a model's name).
+    rollback (`advisor`, a model's name). `assumptions` are what it took for granted because nobody could be
+    asked: they stand at the head.
     """
     title = _TITLES.get(str(proof.verdict), "Unproven")
     facts = [_asked(proof, task), *_slow(proof), *_query(proof), *_called(call_sites)]
     lines = [
         f"## {title}: {for_markdown_text(read.headline(proof) or task or proof.claim, 160)}",
         "",
+        *_assumed(assumptions, author),
         *_hard(facts),
     ]
     lines += [
@@ -60,6 +63,45 @@ def pull_request(
     lines += [_footing(proof), "", "Run the proof again:", *_again(branch)]
     text = "\n".join(_single_blanks(lines))
     return text.rstrip("\n") + "\n"
+
+
+def unverified(
+    *,
+    branch: str,
+    task: str,
+    why: str,
+    paths: Sequence[str],
+    last: Proof | None = None,
+    cause: str = "",
+    author: str = "",
+    assumptions: Sequence[str] = (),
+) -> str:
+    """The report of a run that ended without a proof: why, what it changed, what the last proposal lacked."""
+    lines = [
+        f"## Unverified: {for_markdown_text(task, 160)}",
+        "",
+        f"**Nothing is proven here.** {for_markdown_text(why, 400)}",
+        "",
+        *_assumed(assumptions, author),
+        "**Changed**",
+        *(f"- {for_markdown_code(path, 160)}" for path in paths[:12]),
+    ]
+    if len(paths) > 12:
+        lines.append(f"- and {len(paths) - 12} more")
+    if last is not None:
+        lines += ["", *_checks(last)]
+    lines += ["", *_words(cause, "", "", "", author), "Judge it, or what you make of it:", *_again(branch)]
+    return "\n".join(_single_blanks(lines)).rstrip("\n") + "\n"
+
+
+def _assumed(assumptions: Sequence[str], author: str) -> list[str]:
+    if not assumptions:
+        return []
+    said = "; ".join(for_markdown_text(a, 200) for a in assumptions[:3])
+    return [
+        f"**Assumed** by {for_markdown_text(author or 'the author', 40)} (nobody could be asked): {said}",
+        "",
+    ]
 
 
 def _asked(proof: Proof, task: str) -> str:

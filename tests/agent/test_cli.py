@@ -203,7 +203,7 @@ def test_fix_passes_on_what_the_flags_say(
     assert request.rows == {"users": 200_000, "orders": 1_000_000}
     assert (request.seed, request.engine, request.max_minutes) == (4, "mariadb", 9.0)
     assert request.allow_images == ("php:8.3-cli",)
-    assert request.model == "advisor"
+    assert request.model == ""
     out = capsys.readouterr().out
     assert "VERIFIED" in out
     assert "branch   bedev/x-ab12" in out

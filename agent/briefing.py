@@ -1,0 +1,127 @@
+"""What opens a conversation: the task and what base measures, in brief. And the notes that open another one
+where the first is full."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bedev.agent.baseline import Baseline
+from bedev.agent.desk import Desk
+from bedev.agent.gate.proof import Proof
+from bedev.agent.report.encode import one_line
+from bedev.agent.subject import Subject
+from bedev.sandboxes.application import TestRun
+from bedev.sandboxes.data import DataFacts
+from bedev.sandboxes.engines.engine import Plan, PlanNode
+from bedev.tools.database.workload import WorkloadQuery
+from bedev.tools.scenarios.scenario import Scenario
+
+MOST_QUERIES = 8
+MOST_PLAN_NODES = 12
+
+
+def opening(
+    task: str,
+    subject: Subject,
+    facts: DataFacts,
+    scenario: Scenario,
+    why: str,
+    baseline: Baseline,
+    plans: Sequence[Plan],
+    tests: TestRun | None,
+) -> str:
+    """The first message: everything that was measured before the first edit, a screen long."""
+    recipe = subject.recipe
+    rows = sorted(facts.rows.items(), key=lambda item: -item[1])[:12]
+    user = f" as {scenario.as_user}" if scenario.as_user else ""
+    lines = [
+        f"Task, in the user's words: {task}",
+        "",
+        f"Repository: {subject.stack.title} on {facts.server}, base {subject.base[:12]}"
+        + (f", folder {subject.path}" if subject.path else ""),
+        f"Migrations: {', '.join(recipe.migration_paths) or 'none known'}; migrate with `{recipe.migrate}`",
+        f"Tests: `{recipe.test or 'no test command'}`{_tests(tests)}",
+        f"Data ({facts.realism}): {', '.join(f'{name} {count:,}' for name, count in rows)}",
+        "",
+        f"Scenario{user} ({why}):",
+        *(f"  {q.kind}: {q.text}" for q in scenario.questions),
+        "",
+        f"Base, for the scenario: {len(baseline.statements)} queries, work {baseline.work:,}, "
+        f"{baseline.seconds * 1000:,.0f} ms. work = rows examined + sorted + sent + 10 x pages + 10 x "
+        "temporary pages + 100 x statements.",
+        "",
+        "Queries by cost (calls, call site, statement):",
+        *_queries(baseline),
+        *(f"  ! {one_line(r.words, 300)}" for r in baseline.repeated[:4]),
+        "",
+    ]
+    if plans:
+        lines.append("Plans of the heaviest statements:")
+        for plan in plans[:2]:
+            lines.append(f"  {one_line(plan.sql, 240)}")
+            lines += _tree(plan.root)
+            lines += [f"    ! {one_line(f.words, 200)}" for f in plan.findings[:4]]
+        lines.append("")
+    lines.append("Find the cause, remove it, measure, and propose.")
+    return "\n".join(lines)
+
+
+def notes(first: str, desk: Desk, diff: str, last_words: str) -> str:
+    """The opening of another conversation of the same run: the same facts, and how far the first one came."""
+    lines = [
+        first,
+        "",
+        "You worked on this before; that conversation became too long, so here is what is left of it.",
+    ]
+    for proposal, proof in desk.proposals:
+        lines.append(f"Proposed: {proposal.title}: {_hidden(proof)}")
+    lines += [f"Assumed: {text}" for text in desk.assumptions]
+    lines += [f"The user answered {question!r}: {answer}" for question, answer in desk.questions]
+    if last_words:
+        lines.append(f"Your last words: {last_words[:2000]}")
+    lines += ["The workspace now differs from base by:", diff[:20_000] or "(nothing)"]
+    return "\n".join(lines)
+
+
+def _hidden(proof: Proof) -> str:
+    from bedev.agent.report.feedback import feedback
+
+    return feedback(proof).replace("\n", "; ")
+
+
+def _tests(tests: TestRun | None) -> str:
+    if tests is None or not tests.cases:
+        return f" ({tests.problem})" if tests is not None and tests.problem else ""
+    red = sorted(c.id for c in tests.cases if c.status in ("failed", "error"))
+    said = f"; red on base, set aside: {', '.join(red[:5])}" if red else ""
+    return f": {len(tests.passed)} of {len(tests.cases)} pass on base{said}"
+
+
+def _queries(baseline: Baseline) -> list[str]:
+    def cost(query: WorkloadQuery) -> tuple[float, int]:
+        return (query.milliseconds or 0.0, query.calls)
+
+    lines = []
+    for query in sorted(baseline.workload, key=cost, reverse=True)[:MOST_QUERIES]:
+        site = query.sites[0].place if query.sites else "(call site unknown)"
+        took = f" {query.milliseconds:,.0f} ms" if query.milliseconds is not None else ""
+        lines.append(f"  {query.calls} x{took}  {site}  {one_line(query.fingerprint, 260)}")
+    more = len(baseline.workload) - MOST_QUERIES
+    return [*lines, f"  and {more} more statements"] if more > 0 else lines
+
+
+def _tree(root: PlanNode) -> list[str]:
+    lines: list[str] = []
+
+    def walk(node: PlanNode, depth: int) -> None:
+        if len(lines) >= MOST_PLAN_NODES:
+            return
+        rows = node.actual_rows if node.actual_rows is not None else node.estimated_rows
+        parts = [node.kind, node.table, node.access, node.index and f"index {node.index}"]
+        counted = f" {rows:,.0f} rows" if rows is not None else ""
+        lines.append(f"    {'  ' * depth}{' '.join(p for p in parts if p)}{counted}")
+        for child in node.children:
+            walk(child, depth + 1)
+
+    walk(root, 0)
+    return lines
