@@ -19,6 +19,8 @@ from bedev.agent.commands.demo import demo
 from bedev.agent.commands.doctor import doctor
 from bedev.agent.commands.fix import fix
 from bedev.agent.commands.gc import gc
+from bedev.agent.commands.models import models
+from bedev.agent.commands.resume import resume
 from bedev.agent.commands.runs import runs, show
 from bedev.agent.commands.verify import verify
 from bedev.sandboxes.errors import BedevError
@@ -52,7 +54,7 @@ def _interruptible(command: Callable[..., int]) -> Callable[..., int]:
     return call
 
 
-for command in (fix, verify, runs, show, gc, doctor, demo):
+for command in (fix, verify, resume, runs, show, gc, doctor, demo, models):
     app.command()(_interruptible(command))
 
 
