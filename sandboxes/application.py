@@ -16,8 +16,10 @@ from typing import Any
 
 from bedev.sandboxes.engines.engine import Counters, Instance, Role, Statement
 from bedev.sandboxes.errors import BedevError, SetUpFailed
+from bedev.sandboxes.full_disk import FullDisk, naming_full_disks, said_in
 from bedev.sandboxes.sandbox import (
     DATA,
+    WORKSPACE,
     CommandResult,
     HttpRequest,
     HttpResponse,
@@ -42,6 +44,15 @@ def new_passwords() -> Mapping[Role, str]:
         "application": secrets.token_hex(16),
         "reader": secrets.token_hex(16),
     }
+
+
+def put_files(pod: Pod, files: Mapping[str, bytes | None]) -> None:
+    """Write each path below /work, or remove it where its content is None."""
+    for path, content in files.items():
+        if content is None:
+            pod.app.remove_file(f"{WORKSPACE}/{path}")
+        else:
+            pod.app.write_file(f"{WORKSPACE}/{path}", content)
 
 
 class Application:
@@ -83,20 +94,17 @@ class Application:
             progress,
         )
         try:
-            like = Instance("main", f"{DATA}/main", engine.port, DATABASE, new_passwords())
-            with ThreadPoolExecutor(2) as pool:
-                clone = pool.submit(engine.clone, pod.db, pod.probe, data, "main", engine.port, like)
-                for path, content in (edits or {}).items():
-                    if content is None:
-                        pod.app.remove_file(f"/work/{path}")
-                    else:
-                        pod.app.write_file(f"/work/{path}", content)
-                application = cls(brought, pod, clone.result())
-            application.write_dotenv()
-            if edits:
-                for command in brought.recipe.build:
-                    application.must(command, "build")
-            return application
+            with naming_full_disks(pod):
+                like = Instance("main", f"{DATA}/main", engine.port, DATABASE, new_passwords())
+                with ThreadPoolExecutor(2) as pool:
+                    clone = pool.submit(engine.clone, pod.db, pod.probe, data, "main", engine.port, like)
+                    put_files(pod, edits or {})
+                    application = cls(brought, pod, clone.result())
+                application.write_dotenv()
+                if edits:
+                    for command in brought.recipe.build:
+                        application.must(command, "build")
+                return application
         except BaseException:
             pod.close()
             raise
@@ -131,12 +139,25 @@ class Application:
     def run(
         self, command: str, *, env: Mapping[str, str] | None = None, timeout: float = 600.0
     ) -> CommandResult:
-        return self.pod.app.run(command, env=env, timeout=timeout)
+        """Raises DiskFull where it did not end well and a disk of the pod is full: whoever reads the result
+        would take that for the application's fault."""
+        result = self.pod.app.run(command, env=env, timeout=timeout)
+        if not result.ok:
+            self._look_at_disks(f"the command ended with {result.exit_code}: {command}", result.last_lines)
+        return result
+
+    def _look_at_disks(self, doing: str, words: str = "") -> None:
+        full = self.pod.full_disk()
+        if full is not None:
+            raise full.error(doing, words)
 
     def must(self, command: str, step: str, timeout: float = 1800.0) -> CommandResult:
         """Run a step of the recipe. Raises SetUpFailed with its last lines."""
         result = self.run(command, timeout=timeout)
         if not result.ok:
+            if said_in(result.last_lines):
+                # What it had written is gone again, so that the disk is no longer full.
+                raise FullDisk(self.pod.app.name).error(f"the recipe's step '{step}'", result.last_lines)
             how = "took too long" if result.timed_out else f"ended with {result.exit_code}"
             raise SetUpFailed(
                 f"The recipe's step '{step}' {how}.",
@@ -213,7 +234,10 @@ class Application:
     def request(self, request: HttpRequest, timeout: float = 120.0) -> HttpResponse:
         if self._server is None or not self._server.alive():
             self.serve(*(self._serving[0], bool(self._serving[1])))
-        return self.pod.probe.http(self.recipe.served_port, request, timeout=timeout)
+        answer = self.pod.probe.http(self.recipe.served_port, request, timeout=timeout)
+        if answer.status >= 500:
+            self._look_at_disks(f"the application answered {request.path} with {answer.status}")
+        return answer
 
     def capture(self, act: Callable[[], Any]) -> tuple[Any, tuple[Statement, ...], tuple[TracedQuery, ...]]:
         """Run `act` while the server records statements and, where serving with a trace, the application
@@ -234,14 +258,11 @@ class Application:
         content, None removes). Leaves the workspace changed: call it last in a pod."""
         if not self.recipe.test:
             return TestRun((), None, "the recipe has no test command")
-        for path, content in base_files.items():
-            if content is None:
-                self.pod.app.remove_file(f"/work/{path}")
-            else:
-                self.pod.app.write_file(f"/work/{path}", content)
+        put_files(self.pod, base_files)
         port = self.engine.port + TEST_PORT_OFFSET
         like = Instance("tests", f"{DATA}/tests", port, DATABASE, new_passwords())
-        instance = self.engine.clone(self.pod.db, self.pod.probe, "seeded", "tests", port, like)
+        with naming_full_disks(self.pod):
+            instance = self.engine.clone(self.pod.db, self.pod.probe, "seeded", "tests", port, like)
         try:
             admin = self.engine.connect(self.pod.probe, instance, "admin")
             for name in self.recipe.test_databases:

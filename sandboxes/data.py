@@ -9,7 +9,9 @@ from typing import Any
 
 from bedev.sandboxes.application import DATABASE, Application, new_passwords
 from bedev.sandboxes.engines.engine import Engine
-from bedev.sandboxes.sandbox import PodSpec, Progress, SqlSession
+from bedev.sandboxes.errors import UsageError
+from bedev.sandboxes.full_disk import naming_full_disks
+from bedev.sandboxes.sandbox import Pod, PodSpec, Progress, SqlSession
 from bedev.sandboxes.set_up import Brought, key_of
 
 
@@ -44,7 +46,7 @@ Grow = Callable[[Engine, SqlSession, str, Mapping[str, int], int, Progress], Map
 
 def make_data(brought: Brought, wish: DataWish, grow: Grow, progress: Progress) -> DataFacts:
     """The template volume with `seeded` and `grown` (cached). Raises SetUpFailed naming the step."""
-    recipe, sandbox, engine = brought.recipe, brought.sandbox, brought.engine
+    recipe, sandbox = brought.recipe, brought.sandbox
     key = key_of(
         brought.tree_key,
         brought.db_image,
@@ -59,8 +61,6 @@ def make_data(brought: Brought, wish: DataWish, grow: Grow, progress: Progress) 
     if sandbox.has_template(key):
         return _facts(key, sandbox.template_facts(key))
     sandbox.new_template(key)
-    seconds: dict[str, float] = {}
-    notes: list[str] = []
     try:
         spec = PodSpec(
             brought.app_image,
@@ -74,53 +74,83 @@ def make_data(brought: Brought, wish: DataWish, grow: Grow, progress: Progress) 
         )
         pod = sandbox.open_pod(spec, progress)
         try:
-            instance = engine.create(pod.db, pod.probe, "main", engine.port, DATABASE, new_passwords())
-            application = Application(brought, pod, instance)
-            application.write_dotenv()
-            clock = _Clock(seconds)
-            if wish.dump is not None:
-                with clock("restore"):
-                    progress("restoring the dump")
-                    engine.restore(pod.db, instance, wish.dump, progress)
-            else:
-                with clock("migrate"):
-                    progress("migrating")
-                    application.must(recipe.migrate, "migrate")
-                if recipe.seed:
-                    with clock("seed"):
-                        progress("seeding")
-                        application.must(recipe.seed, "seed")
-            if wish.command:
-                with clock("data"):
-                    progress(f"running {wish.command}")
-                    application.must(wish.command, "--data")
-            engine.stop(pod.db, instance)
-            engine.save_template(pod.db, instance, "seeded")
-            engine.start(pod.db, pod.probe, instance)
-            admin = engine.connect(pod.probe, instance, "admin")
-            server = f"{engine.title} {engine.version(admin)}"
-            realism = "copy" if wish.dump is not None else "seeded"
-            if wish.grow and wish.dump is None:
-                with clock("grow"):
-                    counts = grow(engine, admin, DATABASE, wish.rows, wish.seed, progress)
-                realism = "grown" if counts else "seeded"
-            with clock("analyze"):
-                progress("making the optimizer's statistics")
-                tables = [t.name for t in engine.schema(admin, DATABASE).tables]
-                engine.analyze(admin, tables)
-            rows = {t.name: t.rows for t in engine.schema(admin, DATABASE, exact=True).tables}
-            admin.close()
-            with clock("save"):
-                engine.stop(pod.db, instance)
-                engine.save_template(pod.db, instance, "grown")
+            with naming_full_disks(pod):
+                facts = _fill(key, brought, pod, wish, grow, progress)
         finally:
             pod.close()
-        facts = DataFacts(key, rows, realism, server, seconds, tuple(notes))
         sandbox.seal_template(key, asdict(facts))
         return facts
     except BaseException:
         sandbox.drop_template(key)
         raise
+
+
+def _fill(key: str, brought: Brought, pod: Pod, wish: DataWish, grow: Grow, progress: Progress) -> DataFacts:
+    """Make `seeded` and `grown` in the pod's template volume."""
+    engine = brought.engine
+    seconds: dict[str, float] = {}
+    clock = _Clock(seconds)
+    instance = engine.create(pod.db, pod.probe, "main", engine.port, DATABASE, new_passwords())
+    application = Application(brought, pod, instance)
+    application.write_dotenv()
+    _seed(application, wish, clock, progress)
+    engine.stop(pod.db, instance)
+    engine.save_template(pod.db, instance, "seeded")
+    engine.start(pod.db, pod.probe, instance)
+    admin = engine.connect(pod.probe, instance, "admin")
+    server = f"{engine.title} {engine.version(admin)}"
+    realism = "copy" if wish.dump is not None else "seeded"
+    if wish.grow and wish.dump is None:
+        with clock("grow"):
+            counts = grow(engine, admin, DATABASE, wish.rows, wish.seed, progress)
+        realism = "grown" if counts else "seeded"
+    with clock("analyze"):
+        progress("making the optimizer's statistics")
+        tables = [t.name for t in engine.schema(admin, DATABASE).tables]
+        engine.analyze(admin, tables)
+    rows = {t.name: t.rows for t in engine.schema(admin, DATABASE, exact=True).tables}
+    admin.close()
+    with clock("save"):
+        engine.stop(pod.db, instance)
+        engine.save_template(pod.db, instance, "grown")
+    return DataFacts(key, rows, realism, server, seconds)
+
+
+def _seed(application: Application, wish: DataWish, clock: _Clock, progress: Progress) -> None:
+    """Restore the dump, or migrate and seed; then what `--data` says."""
+    recipe, database = application.recipe, application.database
+    if wish.dump is not None:
+        with clock("restore"):
+            progress("restoring the dump")
+            application.engine.restore(application.pod.db, database, wish.dump, progress)
+    else:
+        with clock("migrate"):
+            progress("migrating")
+            application.must(recipe.migrate, "migrate")
+        if wish.rows and not wish.command:  # which may make tables too
+            _check_tables(application, wish.rows)
+        if recipe.seed:
+            with clock("seed"):
+                progress("seeding")
+                application.must(recipe.seed, "seed")
+    if wish.command:
+        with clock("data"):
+            progress(f"running {wish.command}")
+            application.must(wish.command, "--data")
+
+
+def _check_tables(application: Application, rows: Mapping[str, int]) -> None:
+    """Raises UsageError for a wanted table that the migrations did not make."""
+    schema = application.engine.schema(application.admin, DATABASE)
+    for name in rows:
+        if schema.tables and schema.table(name) is None:
+            names = sorted(table.name for table in schema.tables)
+            more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+            raise UsageError(
+                f"There is no table named {name!r}.",
+                where="--rows, or [database.rows] in bedev.toml",
+                next_step=f"The migrations make {', '.join(names[:20])}{more}.",
+            )
 
 
 def _facts(key: str, data: Mapping[str, Any]) -> DataFacts:

@@ -14,6 +14,7 @@ from bedev.sandboxes.docker_containers import Container
 from bedev.sandboxes.docker_engine import is_engine_error
 from bedev.sandboxes.docker_streams import open_exec
 from bedev.sandboxes.errors import SandboxBroken, UsageError
+from bedev.sandboxes.full_disk import LEAST_FREE, NO_SPACE, FullDisk
 from bedev.sandboxes.sandbox import WORKSPACE, CommandResult, Output
 from bedev.sandboxes.shell import (
     OUTPUT_FOLDER,
@@ -191,22 +192,43 @@ class DockerBox:
             '[[ -L $to ]] && to=$(readlink -f -- "$to"); folder=${to%/*}; folder=${folder:-/}; '
             '[[ -d $to ]] && drain 7; [[ -d $folder ]] || mkdir -p -- "$folder" || drain 6; '
             f'new=$folder/{scratch}; : >"$new" || drain 6; '
-            + (f'"$head" -c {len(content)} >"$new" || {{ rm -f -- "$new"; drain 5; }}; ' if content else "")
+            + (f'{into("$new", len(content))} || {{ rm -f -- "$new"; exit 5; }}; ' if content else "")
             + (f'chmod {mode & 0o777:o} -- "$new"; ' if mode & 0o777 != 0o644 else "")
             + 'mv -fT -- "$new" "$to"'
         )
         status, _ = self.internal(code, stdin=content, timeout=120, fine=tuple(range(256)))
         if status:
+            full = self.full_disk()
+            if full is not None and status in (5, 6):
+                raise full.error(f"{path} could not be written")
             reason = {
                 7: "there is a folder of this name",
                 6: "its folder cannot be made or written",
-                5: "the disk or the file size limit is full",
+                5: "it is larger than a file may be",
             }
             raise SandboxBroken(
                 f"{path} could not be written: {reason.get(status, f'status {status}')}.",
                 where=self.container.name,
                 next_step=f"Writable places are {WORKSPACE} and /tmp.",
             )
+
+    def full_disk(self) -> FullDisk | None:
+        """See `sandbox.Box.full_disk`."""
+        spec = self.container.spec
+        places = [*(mount.target for mount in spec.mounts if not mount.read_only), *spec.tmpfs]
+        code = (
+            f'for place in {" ".join(places)}; do stat -f -c "%a %b %S %d %c $place" -- "$place"; done; '
+            f"grep -a -h -i -m 1 -E '{NO_SPACE}' -- {OUTPUT_FOLDER}/*.log.*; :"
+        )
+        try:
+            lines = self.internal(code)[1].decode("utf-8", "replace").splitlines()
+        except SandboxBroken:
+            return None
+        for line in lines[: len(places)]:
+            free, blocks, block, free_files, files, place = line.split(" ", 5)
+            if int(free) * int(block) < LEAST_FREE or (int(files) and not int(free_files)):
+                return FullDisk(self.name, place, int(blocks) * int(block), memory=place in spec.tmpfs)
+        return FullDisk(self.name, said=lines[len(places)].strip()[:300]) if lines[len(places) :] else None
 
     def remove_file(self, path: str) -> None:
         word = quote(_absolute(path))
@@ -379,6 +401,12 @@ class DockerService:
         )
         self._box.internal(code, timeout=30)
         self._box._services.pop(self._pid, None)
+
+
+def into(file: str, size: int) -> str:
+    """Code that writes `size` bytes of stdin to a file. It reads them all, even where the disk is full: the
+    shell would wait for what is missing, or take what is left for its next request."""
+    return f'"$head" -c {size} | {{ "$cat" >"{file}" || {{ "$cat" >/dev/null; false; }}; }}'
 
 
 def _absolute(path: str) -> str:

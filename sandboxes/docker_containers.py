@@ -125,7 +125,7 @@ def create_container(spec: ContainerSpec) -> Container:
 
 
 def _host_config(client: Any, spec: ContainerSpec) -> Any:
-    from docker.types import LogConfig, Mount, Ulimit  # type: ignore[import-untyped]
+    from docker.types import DriverConfig, LogConfig, Mount, Ulimit  # type: ignore[import-untyped]
 
     mounts = [
         Mount(
@@ -135,6 +135,7 @@ def _host_config(client: Any, spec: ContainerSpec) -> Any:
             read_only=mount.read_only,
             # Labelled, so that the sweep finds what a crashed engine left.
             labels=None if mount.name else dict(spec.labels),
+            driver_config=DriverConfig("local", memory_volume(mount.size_mb)) if mount.size_mb else None,
         )
         for mount in spec.mounts
     ]
@@ -159,6 +160,11 @@ def _host_config(client: Any, spec: ContainerSpec) -> Any:
         log_config=LogConfig(type="none"),
         restart_policy={"Name": "no", "MaximumRetryCount": 0},
     )
+
+
+def memory_volume(size_mb: int) -> dict[str, str]:
+    """Options of the engine's local driver for a volume in memory that holds at most `size_mb`."""
+    return {"type": "tmpfs", "device": "tmpfs", "o": f"size={size_mb}m"}
 
 
 def image_facts(image: str) -> tuple[dict[str, str], tuple[str, ...]]:

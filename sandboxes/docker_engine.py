@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bedev.sandboxes.errors import BedevError, EnvironmentUnusable
+from bedev.sandboxes.errors import BedevError, DiskFull, EnvironmentUnusable
+from bedev.sandboxes.full_disk import MAKE_ROOM, said_in
 
 RUN_LABEL = "dev.bedev.run"
 OWNER_LABEL = "dev.bedev.owner"
@@ -180,11 +181,19 @@ def engine_errors(what: str, where: str = "") -> Iterator[None]:
     except Exception as error:
         if not is_engine_error(error):
             raise
+        words = explanation(error)
+        if said_in(words):
+            raise DiskFull(
+                f"{what} No space is left.",
+                where=where or "the engine",
+                next_step=MAKE_ROOM,
+                detail=words,
+            ) from error
         raise EnvironmentUnusable(
             what,
             where=where,
             next_step="Look at `docker info` and the engine's own log, then try again.",
-            detail=explanation(error),
+            detail=words,
         ) from error
 
 

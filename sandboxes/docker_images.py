@@ -25,7 +25,8 @@ from bedev.sandboxes.docker_engine import (
     is_missing,
     owner,
 )
-from bedev.sandboxes.errors import EnvironmentUnusable, SetUpFailed, UsageError
+from bedev.sandboxes.errors import DiskFull, EnvironmentUnusable, SetUpFailed, UsageError
+from bedev.sandboxes.full_disk import MAKE_ROOM, said_in
 from bedev.sandboxes.sandbox import (
     DATA,
     DATABASE_UID,
@@ -248,10 +249,16 @@ def _build(spec: ImageSpec, tag: str, labels: Mapping[str, str]) -> str:
         failed = explanation(error)
     found = None if failed else _image_id(tag)
     if found is None:
+        what = f"The image on top of {spec.base} could not be built"
+        words = "\n".join([*[line for line in log if line.strip()][-20:], failed])
+        if said_in(words):
+            raise DiskFull(
+                f"{what}: no space is left.", where="the engine", next_step=MAKE_ROOM, detail=words
+            )
         raise SetUpFailed(
-            f"The image on top of {spec.base} could not be built.",
+            f"{what}.",
             where=f"packages {', '.join(spec.packages) or 'none'}",
             next_step="Read the last lines below; packages come from the base image's own Debian release.",
-            detail="\n".join([*[line for line in log if line.strip()][-20:], failed]),
+            detail=words,
         )
     return found

@@ -24,11 +24,13 @@ _SECRET_WORDS = ("API_KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
 
 @dataclass(frozen=True)
 class VolumeMount:
-    """A volume at `target`. Without a `name` it is the container's own and ends with it."""
+    """A volume at `target`. Without a `name` it is the container's own and ends with it; it then holds at
+    most `size_mb`, in memory (None: what the engine's disk has left)."""
 
     target: str
     name: str | None = None
     read_only: bool = False
+    size_mb: int | None = None
 
 
 @dataclass(frozen=True)

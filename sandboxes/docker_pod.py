@@ -33,6 +33,7 @@ from bedev.sandboxes.docker_sweep import CacheUsage, SweepReport, cache_usage, s
 from bedev.sandboxes.docker_volumes import TEMPLATE_KIND, TREE_KIND
 from bedev.sandboxes.docker_watchdog import Watchdog
 from bedev.sandboxes.errors import EnvironmentUnusable, SandboxBroken, UsageError
+from bedev.sandboxes.full_disk import FullDisk, reason_of
 from bedev.sandboxes.probe.client import ProbeClient, probe_command, probe_image
 from bedev.sandboxes.sandbox import (
     DATA,
@@ -73,12 +74,21 @@ class DockerPod:
         self._containers = tuple(parts)
         self._lock = threading.Lock()
         self._closed = False
+        probe.explain = lambda error: reason_of(error, self)
 
     @property
     def db(self) -> DockerBox:
         if self._db is None:
             raise SandboxBroken("This pod has no database.", next_step="Give the pod a `db_image`.")
         return self._db
+
+    def full_disk(self) -> FullDisk | None:
+        """See `sandbox.Pod.full_disk`."""
+        for box in (self._db, self.app):
+            found = box.full_disk() if box is not None else None
+            if found is not None:
+                return found
+        return None
 
     def close(self) -> None:
         with self._lock:
@@ -105,20 +115,27 @@ class DockerSandbox:
     """See `sandbox.Sandbox`. Everything that it makes carries the labels of `run` and of this process.
 
     run: the run's id. lifetime_seconds: after so long its containers end by themselves, whatever happens.
-    seccomp: a profile as JSON text; None for the engine's own. Opening one removes what dead runs of
-    this user left. Raises EnvironmentUnusable where no engine answers.
+    seccomp: a profile as JSON text; None for the engine's own. volume_mb: path -> the most MiB that the
+    volume made for that place may hold, kept in memory (so are full disks tried). Opening one removes what
+    dead runs of this user left. Raises EnvironmentUnusable where no engine answers.
     """
 
     name = "docker"
 
     def __init__(
-        self, run: str, *, lifetime_seconds: int = LIFETIME_SECONDS, seccomp: str | None = None
+        self,
+        run: str,
+        *,
+        lifetime_seconds: int = LIFETIME_SECONDS,
+        seccomp: str | None = None,
+        volume_mb: Mapping[str, int] | None = None,
     ) -> None:
         if not re.match(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}\Z", run):
             raise UsageError(f"{run!r} cannot be a run's id.", next_step="Use letters, digits, - and _.")
         self.run = run
         self._lifetime = lifetime_seconds
         self._seccomp = seccomp
+        self._volume_mb = dict(volume_mb or {})
         self._pods: list[DockerPod] = []
         self._templates: dict[str, str] = {}  # those in the making: key -> volume
         self._lock = threading.Lock()
@@ -158,6 +175,7 @@ class DockerSandbox:
             labels=self._labels("setup"),
             deadline_seconds=self._lifetime,
             seccomp=self._seccomp,
+            size_mb=self._volume_mb.get(WORKSPACE),
         )
 
     # -- templates
@@ -173,7 +191,9 @@ class DockerSandbox:
                 raise UsageError(
                     f"The template {key} is being made already.", next_step="Seal or drop it first."
                 )
-            self._templates[key] = docker_volumes.new_volume(TEMPLATE_KIND, key, self._labels("template"))
+            self._templates[key] = docker_volumes.new_volume(
+                TEMPLATE_KIND, key, self._labels("template"), self._volume_mb.get(TEMPLATES)
+            )
 
     def seal_template(self, key: str, facts: Mapping[str, Any]) -> None:
         """The pod that wrote it should be closed, or its servers stopped, before this."""
@@ -289,13 +309,16 @@ class _Opening:
             # Joining a namespace needs its owner to run, creating does not.
             running = pool.submit(probe.start)
             client = pool.submit(self._open_probe, probe, running)
-            app = pool.submit(self._open_app, app_image, network, (VolumeMount(WORKSPACE), *tree), running)
+            app = pool.submit(self._open_app, app_image, network, (self._own(WORKSPACE), *tree), running)
             db = (
-                pool.submit(self._open_db, spec.db_image, network, (VolumeMount(DATA), *templates), running)
+                pool.submit(self._open_db, spec.db_image, network, (self._own(DATA), *templates), running)
                 if spec.db_image is not None
                 else None
             )
         return DockerPod(app.result(), client.result(), db.result() if db else None, self._containers)
+
+    def _own(self, target: str) -> VolumeMount:
+        return VolumeMount(target, size_mb=self._sandbox._volume_mb.get(target))
 
     def _create(
         self,
@@ -357,11 +380,11 @@ class _Opening:
         if self._spec.tree:
             status, _ = box.internal(f"cp -a -- {TREE}/. {WORKSPACE}/", timeout=300, fine=(0, 1))
             if status:
-                raise SandboxBroken(
-                    "The prepared tree could not be copied to the workspace.",
-                    where=container.name,
-                    next_step="Look whether the engine's disk is full: docker system df",
-                )
+                what = "The prepared tree could not be copied to the workspace."
+                full = box.full_disk()
+                if full is not None:
+                    raise full.error(what)
+                raise SandboxBroken(what, where=container.name, next_step="Run the command again.")
         return box
 
     def _open_db(

@@ -24,6 +24,7 @@ from bedev.sandboxes.docker_isolation import VolumeMount
 from bedev.sandboxes.docker_parts import APP, BASE_ENVIRONMENT, check_canaries, container_spec
 from bedev.sandboxes.docker_volumes import TREE_KIND, find_seal, new_volume, remove_volume, seal
 from bedev.sandboxes.errors import SandboxBroken, SetUpFailed, UsageError
+from bedev.sandboxes.full_disk import FullDisk, said_in
 from bedev.sandboxes.sandbox import WORKSPACE, HostAccess, Progress, SetUpStep, TreeFile
 
 SETUP_MEMORY_MB = 4096
@@ -54,13 +55,14 @@ def prepare_tree(
     labels: Mapping[str, str],
     deadline_seconds: int,
     seccomp: str | None,
+    size_mb: int | None = None,
 ) -> str:
     """See `sandbox.Sandbox.prepare_tree`."""
     if not re.match(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z", key):
         raise UsageError(f"{key!r} cannot be the key of a tree.", next_step="Use a hash.")
     if find_seal(TREE_KIND, key) is not None:
         return key
-    volume = new_volume(TREE_KIND, key, labels)
+    volume = new_volume(TREE_KIND, key, labels, size_mb)
     try:
         online = [step for step in steps if step.network]
         offline = [step for step in steps if not step.network]
@@ -144,6 +146,7 @@ def run_step(box: DockerBox, step: SetUpStep, progress: Progress) -> None:
     result = box.run(step.command, cwd=WORKSPACE, env=step.env, timeout=step.timeout)
     if result.ok:
         return
+    raise_if_full(box, f"A set-up step failed: {step.title} ({step.command})", result.last_lines)
     if result.timed_out:
         ended = f"did not end within {step.timeout:.0f} s"
     elif result.output_exceeded:
@@ -166,17 +169,24 @@ def unpack(box: DockerBox, files: Iterable[TreeFile]) -> None:
         size = spool.tell()
         spool.seek(0)
         status, output = box.receive_stream(
-            f'"$head" -c {size} | tar -xf - -C {WORKSPACE} --no-same-owner --delay-directory-restore 2>&1',
+            f'"$head" -c {size} | {{ tar -xf - -C {WORKSPACE} --no-same-owner --delay-directory-restore 2>&1'
+            '; ended=$?; "$cat" >/dev/null; exit $ended; }',
             iter(lambda: spool.read(1 << 20), b""),
             timeout=600,
         )
     if status:
-        raise SandboxBroken(
-            "The repository's files could not be copied into the sandbox.",
-            where=box.container.name,
-            next_step="Look whether the engine's disk is full: docker system df",
-            detail=output.decode("utf-8", "replace")[-2000:],
-        )
+        what = "The repository's files could not be copied into the sandbox."
+        words = output.decode("utf-8", "replace")[-2000:]
+        raise_if_full(box, what, words)
+        raise SandboxBroken(what, where=box.container.name, next_step="Run it again.", detail=words)
+
+
+def raise_if_full(box: DockerBox, doing: str, words: str) -> None:
+    """Raises DiskFull where a place of the box is full, or the words of what failed say that one was."""
+    said = said_in(words)
+    full = box.full_disk() or (FullDisk(box.name) if said else None)
+    if full is not None:
+        raise full.error(doing, words)
 
 
 def write_tar(target: IO[bytes], files: Iterable[TreeFile]) -> None:

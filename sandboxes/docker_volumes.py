@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bedev.sandboxes.docker_containers import memory_volume
 from bedev.sandboxes.docker_engine import (
     KIND_LABEL,
     engine,
@@ -44,11 +45,18 @@ def seal_name(kind: str, key: str) -> str:
     return f"bedev-{kind}-{key}"
 
 
-def new_volume(kind: str, key: str, labels: Mapping[str, str]) -> str:
-    """Make an empty data volume, which nobody else finds before it is sealed; its name."""
+def new_volume(kind: str, key: str, labels: Mapping[str, str], size_mb: int | None = None) -> str:
+    """Make an empty data volume, which nobody else finds before it is sealed; its name.
+
+    `size_mb` as in VolumeMount: one in memory is empty again once no container has it."""
     name = f"bedev-{kind}-{key[:40]}-{secrets.token_hex(6)}"
     with engine_errors("A volume could not be made.", name):
-        engine().create_volume(name=name, driver="local", labels={**labels, KIND_LABEL: f"{kind}-data"})
+        engine().create_volume(
+            name=name,
+            driver="local",
+            driver_opts=memory_volume(size_mb) if size_mb else None,
+            labels={**labels, KIND_LABEL: f"{kind}-data"},
+        )
     return name
 
 

@@ -36,6 +36,10 @@ class EnvironmentUnusable(BedevError):
     exit_code = 3
 
 
+class DiskFull(EnvironmentUnusable):
+    """A disk of a pod, of the container engine or of this machine takes no more (exit 3)."""
+
+
 class SetUpFailed(BedevError):
     """The repository did not come up: a step of its recipe failed (exit 1)."""
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from bedev.sandboxes.full_disk import FullDisk
+
 WORKSPACE = "/work"  # the repository's files, writable in `app`
 TEMPLATES = "/bedev/templates"  # database templates, read-only in `db` (writable only while they are made)
 DATA = "/bedev/data"  # the data directories of this pod's own database servers
@@ -118,6 +120,11 @@ class Box(Protocol):
 
     def remove_file(self, path: str) -> None:
         """Remove a file; no error where there is none."""
+        ...
+
+    def full_disk(self) -> FullDisk | None:
+        """The place of this box that is full, or of which one of its services said so; None where none is.
+        Never raises."""
         ...
 
     def read_output(self, handle: str, offset: int = 0, limit: int = 65_536) -> bytes:
@@ -271,6 +278,10 @@ class Pod(Protocol):
     @property
     def db(self) -> Box:
         """Raises SandboxBroken where the pod has no database."""
+        ...
+
+    def full_disk(self) -> FullDisk | None:
+        """The first full place of its boxes, the database's first. Never raises."""
         ...
 
     def close(self) -> None:

@@ -49,7 +49,7 @@ run() {
     : >"$base.1"  # from here on the command counts as begun
     if ((bytes)); then
         input=$base.in
-        "$head" -c "$bytes" >"$input" || "$head" -c "$bytes" >/dev/null
+        "$head" -c "$bytes" | { "$cat" >"$input" || "$cat" >/dev/null; }
     fi
     exec {first}> >(capture "$base.1" "$limit")
     one=$!

@@ -20,9 +20,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
-from bedev.sandboxes.errors import EnvironmentUnusable, UsageError
+from bedev.sandboxes.errors import DiskFull, EnvironmentUnusable, UsageError
+from bedev.sandboxes.full_disk import said_in
 
 #: Seconds that a git command may take; importing a big tree has its own limit.
+MAKE_ROOM = (
+    "make room there, then run the command again (BEDEV_STATE_DIR=FOLDER puts bedev's own files elsewhere)"
+)
+
 TIMEOUT_S = 60.0
 #: Bytes of output that are kept in memory before the command is stopped.
 OUTPUT_LIMIT = 256 * 1024 * 1024
@@ -165,15 +170,22 @@ def run(
     `git_dir` is given explicitly, always (None: no repository at all, from the root folder), so git
     never discovers one. `limit` bounds standard output in bytes.
 
-    Raises UsageError where the command takes longer than `timeout_s` or prints more than `limit`, and,
-    with `check`, EnvironmentUnusable where it ends with another status than 0; callers that expect
-    failure pass check=False and word it for the reader.
+    Raises UsageError where the command takes longer than `timeout_s` or prints more than `limit`, DiskFull
+    where it says that no space is left, and, with `check`, EnvironmentUnusable where it ends with another
+    status than 0; callers that expect failure pass check=False and word it for the reader.
     """
     line = command_line(args, git_dir=git_dir, work_tree=work_tree, config=config)
     with _started(line, env, stdin is not None) as process:
         out, err = _communicate(process, stdin or b"", args[0], timeout_s, limit)
         status = process.wait()
     finished = Finished(status, out, err.decode("utf-8", "replace").strip())
+    if status != 0 and said_in(finished.err):
+        raise DiskFull(
+            f"git {args[0]} found no space left on the disk",
+            where=str(git_dir or ""),
+            next_step=MAKE_ROOM,
+            detail=finished.err[-4000:],
+        )
     if check and status != 0:
         raise EnvironmentUnusable(
             f"git {args[0]} failed",

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from bedev.agent.git import command
 from bedev.agent.git.checkout import Checkout
 from bedev.agent.git.command import Finished
-from bedev.sandboxes.errors import EnvironmentUnusable, UsageError
+from bedev.sandboxes.errors import DiskFull, EnvironmentUnusable, UsageError
 
 if TYPE_CHECKING:
     import git
@@ -220,6 +220,9 @@ class Store:
                 left.unlink(missing_ok=True)
             yield
         finally:
+            # Half of what was copied before the disk was full, or the process killed, is of no use.
+            for left in (self.private / "objects" / "pack").glob("tmp_*"):
+                left.unlink(missing_ok=True)
             os.close(descriptor)
 
     def _import(self, wanted: Sequence[str], check_sizes: bool) -> None:
@@ -332,5 +335,13 @@ def _import_failed(err: str, top: Path) -> UsageError:
 def replace_file(path: Path, data: bytes) -> None:
     """Writes a small file whole or not at all; a reader never sees half of it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno != errno.ENOSPC:
+            raise
+        raise DiskFull(
+            "no space is left on the disk", where=str(path), next_step=command.MAKE_ROOM
+        ) from error

@@ -8,11 +8,11 @@ import json
 import queue
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from bedev.sandboxes.errors import DatabaseError, SandboxBroken, UsageError
+from bedev.sandboxes.errors import BedevError, DatabaseError, SandboxBroken, UsageError
 from bedev.sandboxes.sandbox import HttpRequest, HttpResponse, ImageSpec, Rows
 from bedev.sandboxes.shell import Channel
 
@@ -28,7 +28,8 @@ def probe_image() -> ImageSpec:
     program = (Path(__file__).parent / "probe.py").read_bytes()
     return ImageSpec(
         base=BASE,
-        packages=("python3", "python3-psycopg", "python3-pymysql"),
+        # cryptography: MySQL's passwords go by RSA where there is no TLS.
+        packages=("python3", "python3-cryptography", "python3-psycopg", "python3-pymysql"),
         files={PROGRAM: program},
     )
 
@@ -47,6 +48,8 @@ class ProbeClient:
         self._sending = threading.Lock()
         self._waiting: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
         self._gone = ""
+        self.explain: Callable[[BedevError], BedevError | None] = lambda error: None
+        """Gives a failure its true reason, where there is another one than the words that came back."""
         self._reader = threading.Thread(target=self._read, name="bedev-probe", daemon=True)
         self._reader.start()
 
@@ -55,7 +58,8 @@ class ProbeClient:
         self.ask("hello", 30.0)
 
     def ask(self, operation: str, timeout: float, /, **fields: Any) -> dict[str, Any]:
-        """Send one request and wait for its answer. Raises DatabaseError and SandboxBroken."""
+        """Send one request and wait for its answer. Raises DatabaseError, SandboxBroken, and what
+        `explain` makes of them."""
         number = next(self._ids)
         answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         line = json.dumps({"id": number, "op": operation, "timeout": timeout, **fields}).encode() + b"\n"
@@ -67,14 +71,16 @@ class ProbeClient:
         try:
             answer = answers.get(timeout=timeout + PATIENCE)
         except queue.Empty:
-            raise self._broken(f"no answer to `{operation}` in {timeout + PATIENCE:.0f} s") from None
+            late = self._broken(f"no answer to `{operation}` in {timeout + PATIENCE:.0f} s")
+            raise self.explain(late) or late from None
         finally:
             self._waiting.pop(number, None)
         if "error" not in answer:
             return answer
+        error: BedevError = self._broken(answer["error"])
         if answer["kind"] == "database":
-            raise DatabaseError(answer["error"], code=answer["code"], where="the pod's database server")
-        raise self._broken(answer["error"])
+            error = DatabaseError(answer["error"], code=answer["code"], where="the pod's database server")
+        raise self.explain(error) or error
 
     def _broken(self, detail: str) -> SandboxBroken:
         return SandboxBroken("The probe got no answer.", where=self._where, detail=detail)
