@@ -191,11 +191,10 @@ class Claude:
             complete = answer.complete()
         except Incomplete as error:
             raise TransientFailure(str(error), broke_off=answer.begun) from None
-        characters = len(json.dumps(body, ensure_ascii=False))
         return Reply(
             content=complete.content,
             stop_reason=complete.stop_reason,
-            usage=usage_of(complete.usage, characters, complete.content),
+            usage=usage_of(complete.usage, body, complete.content),
             model=complete.model,
             request_id=request_id,
             stop_detail=complete.stop_detail,
@@ -241,7 +240,7 @@ class Claude:
                 fault = self._connection_error(error, answer)
             except UnicodeEncodeError:
                 fault = ModelRefusesRequest("The conversation holds characters that cannot be sent.")
-            except (ValueError, AssertionError, anthropic.AnthropicError) as error:
+            except (ValueError, AssertionError, RecursionError, anthropic.AnthropicError) as error:
                 fault = Incomplete(f"the answer cannot be read ({type(error).__name__})")
         raise fault
 

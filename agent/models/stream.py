@@ -82,7 +82,7 @@ class Answer:
         """Take one event; unknown kinds are passed over, as the API asks for. Raises Incomplete."""
         try:
             self._take(event)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
             raise Incomplete(f"an event of the answer is malformed ({type(error).__name__})") from None
 
     def _take(self, event: Mapping[str, Any]) -> None:
@@ -171,13 +171,16 @@ class Answer:
         )
 
     def _block(self, index: int) -> dict[str, Any] | None:
-        """One block as it goes back; None for an empty text, which the API does not take back."""
+        """One block as it goes back; None for what the API would not take back: a text of nothing, and
+        thinking that was cut before its signature."""
         block = self._blocks[index]
         kind = block.get("type")
         text = "".join(self._pieces.get(index, ()))
         if kind in ("text", "thinking") and text:
             block = {**block, kind: f"{block.get(kind) or ''}{text}"}
         if kind == "text" and not str(block.get("text") or "").strip():
+            return None
+        if kind == "thinking" and not block.get("signature") and not self._tolerant:
             return None
         written = "".join(self._json.get(index, ()))
         if kind == "tool_use" or written:
@@ -222,7 +225,7 @@ def _detail(said: str, details: object) -> str:
     return ": ".join(str(part) for part in parts if part) or said
 
 
-def usage_of(told: Mapping[str, Any], prompt_characters: int, content: object) -> Usage:
+def usage_of(told: Mapping[str, Any], prompt: object, content: object) -> Usage:
     """Tokens as the server told; what it left out is reckoned from characters (`estimated`)."""
 
     def count(source: Mapping[str, Any], name: str) -> int:
@@ -240,8 +243,8 @@ def usage_of(told: Mapping[str, Any], prompt_characters: int, content: object) -
     if usage.prompt_tokens and usage.output_tokens:
         return usage
     return Usage(
-        usage.input_tokens if usage.prompt_tokens else _tokens(prompt_characters),
-        usage.output_tokens or _tokens(len(json.dumps(content, ensure_ascii=False))),
+        usage.input_tokens if usage.prompt_tokens else _tokens(prompt),
+        usage.output_tokens or _tokens(content),
         usage.cache_read_tokens,
         usage.cache_write_tokens,
         usage.cache_write_1h_tokens,
@@ -249,5 +252,5 @@ def usage_of(told: Mapping[str, Any], prompt_characters: int, content: object) -
     )
 
 
-def _tokens(characters: int) -> int:
-    return max(1, round(characters / CHARACTERS_A_TOKEN))
+def _tokens(document: object) -> int:
+    return max(1, round(len(json.dumps(document, ensure_ascii=False)) / CHARACTERS_A_TOKEN))
