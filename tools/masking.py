@@ -10,11 +10,35 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from bedev.sandboxes.patterns import matches
+from bedev.sandboxes.recipe import TreeReader
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?\Z")
 _NUMBER = re.compile(r"-?\d{1,18}(\.\d+)?\Z")
+
+
+# Data that stands in code (seeders, tests) says nothing of which words are the code's own.
+_NOT_CODE = ("**/*seed*/**", "**/*seed*", "**/*factor*/**", "**/*fixture*/**", "**/test*/**", "**/vendor/**")
+_CODE = ("**/*.php", "**/*.py", "**/*.js", "**/*.ts", "**/*.java", "**/*.sql")
+_WORD = re.compile(r"""(['"])([A-Za-z][A-Za-z0-9_-]{1,23})\1""")
+_CODE_BYTES = 8 << 20
+
+
+def words_of_code(tree: TreeReader) -> frozenset[str]:
+    """Short words that stand in quotes in the code: names of states, roles, kinds. Whoever reads the code
+    has them, and without them no condition on a state can be understood."""
+    found: set[str] = set()
+    left = _CODE_BYTES
+    for path in tree.paths():
+        if left <= 0 or not matches(path, _CODE) or matches(path, _NOT_CODE):
+            continue
+        content = tree.read(path) or b""
+        left -= len(content)
+        found.update(word for _, word in _WORD.findall(content.decode("utf-8", "replace")))
+    return frozenset(found)
 
 
 class Mask:
@@ -24,6 +48,12 @@ class Mask:
     def __init__(self, show: bool = False, plain: frozenset[str] = frozenset()) -> None:
         self.show, self.plain = show, plain
         self._key = secrets.token_bytes(16)
+
+    def leaving(self, plain: Iterable[str]) -> Mask:
+        """The same mask that also leaves these texts."""
+        other = Mask(self.show, self.plain | frozenset(plain))
+        other._key = self._key
+        return other
 
     def value(self, value: Any) -> Any:
         """One value of a result set."""

@@ -18,7 +18,8 @@ Context = TypeVar("Context")
 
 
 class ToolInput(BaseModel):
-    """Base of every tool's input: unknown fields are refused, and texts are not taken for numbers."""
+    """Base of every tool's input: unknown fields are refused. A number written as text is taken for one,
+    and null for a field left out: models write both."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -58,17 +59,17 @@ class Tool(Generic[Context]):
 
     def schema(self) -> dict[str, Any]:
         """The tool as the Messages API takes it: name, description, input_schema; no title, no noise."""
-        return {
-            "name": self.name,
-            "description": self.description,
-            "input_schema": _compact(self.input.model_json_schema()),
-        }
+        schema = _compact(self.input.model_json_schema())
+        schema.pop("description", None)
+        return {"name": self.name, "description": self.description, "input_schema": schema}
 
     def parse(self, given: Any) -> ToolInput:
         """The model's input, checked. Raises ToolFailed with every fault and a valid example."""
         import json
 
         try:
+            if isinstance(given, Mapping):
+                given = {name: value for name, value in given.items() if value is not None}
             return self.input.model_validate(given)
         except ValidationError as error:
             faults = "; ".join(

@@ -9,28 +9,38 @@ a proposal is judged in other pods, from git objects alone.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import posixpath
+import shlex
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import pathspec
 from bedev.sandboxes.application import Application
+from bedev.sandboxes.engines.engine import Schema
 from bedev.sandboxes.errors import BedevError, DatabaseError, SandboxBroken
 from bedev.sandboxes.patterns import matches
 from bedev.sandboxes.recipe import TreeReader
 from bedev.sandboxes.sandbox import WORKSPACE, CommandResult, Output, Progress
-from bedev.tools.masking import Mask
+from bedev.tools.masking import Mask, words_of_code
 from bedev.tools.scenarios.compare import Answer
+from bedev.tools.scenarios.measured import Measured
 from bedev.tools.scenarios.scenario import Question, Scenario
-from bedev.tools.tool import ToolFailed
+from bedev.tools.tool import ToolFailed, ToolResult
 
 MOST_FILE_BYTES = 1 << 20
 MOST_FILES = 200
 SHOWN_CHARACTERS = 12_000
 """How much of one output a model sees at once; the rest has a handle."""
 KEPT_CHARACTERS = 4 << 20
+KEPT_TOTAL = 32 << 20
+"""Of texts that are kept for read_output, in characters; the oldest go first."""
+WORTH_SAYING = 2.0
+"""Seconds of a build from which on the model is told of it."""
 _LISTING = "/tmp/bedev-listing"
 
 
@@ -44,6 +54,11 @@ class Known:
     work: int
     seconds: float
 
+    @staticmethod
+    def of(measured: Measured) -> Known:
+        """What `measure_question` found on base."""
+        return Known(measured.question, measured.answer, measured.queries, measured.work, measured.seconds)
+
 
 class OpenApplication(Protocol):
     """Opens a copy of the application from base's tree, with edits on top."""
@@ -55,7 +70,8 @@ class OpenApplication(Protocol):
 class Workbench:
     """`base` reads base's files as data. `edits` is what the workspace changes of them: path -> content,
     None where it deletes. `refuse` gives the reason why a path must not be edited, or nothing.
-    `known` is base's own behaviour by question; `seed` that of the grown data."""
+    `known` is base's own behaviour by question; `seed` that of the grown data. `base_tests` are the ids of
+    the tests that pass on base, None where nobody has run them."""
 
     open_application: OpenApplication
     base: TreeReader
@@ -65,6 +81,7 @@ class Workbench:
     show_values: bool = False
     refuse: Callable[[str], str] = lambda path: ""
     progress: Progress = lambda text: None
+    base_tests: frozenset[str] | None = None
     edits: dict[str, bytes | None] = field(default_factory=dict)
     seen: dict[str, str] = field(default_factory=dict)
 
@@ -75,10 +92,24 @@ class Workbench:
         self._came: frozenset[str] = frozenset()
         self._migrated: str = _digest({})
         self._built: str = _digest({})
+        self._failed: tuple[str, ToolFailed] | None = None
         self._served: tuple[str, str] | None = None
+        self._base_served: str | None = None
+        self._base_schema: Schema | None = None
+        self.touched = ""
+        """Why the workspace's database no longer holds what base's does; `ready` takes a fresh clone then."""
         self._kept: dict[str, str | Output] = {}
         self._ignored: pathspec.GitIgnoreSpec | None = None
-        self.mask = Mask(self.show_values)
+        self._numbers = 0
+        self._mask: Mask | None = None
+
+    @property
+    def mask(self) -> Mask:
+        """Masks values; words that the code holds in any case (the names of states) stay."""
+        if self._mask is None:
+            plain = frozenset() if self.show_values else words_of_code(self.base)
+            self._mask = Mask(self.show_values, plain)
+        return self._mask
 
     # the two copies
 
@@ -91,6 +122,7 @@ class Workbench:
             self._since = max((when for _, when in listing.values()), default="0")
             self._came = frozenset(p for p in self.base.paths() if p in listing or p in self.edits)
             self._migrated, self._built, self._served = _digest({}), _digest(self.edits), None
+            self._failed, self.touched = None, ""
         return self._app
 
     @property
@@ -98,7 +130,7 @@ class Workbench:
         """Base, to compare with."""
         if self._base_app is None:
             self.progress("opening a copy of base to compare with")
-            self._base_app = self.open_application({})
+            self._base_app, self._base_served = self.open_application({}), None
         return self._base_app
 
     def rest(self) -> None:
@@ -106,6 +138,27 @@ class Workbench:
         if self._base_app is not None:
             self._base_app.close()
             self._base_app = None
+
+    def revive(self) -> str:
+        """Close copies whose boxes no longer run, so that the next use opens them again. Returns words for
+        the model where the workspace's was one of them."""
+        words = ""
+        if self._app is not None and not _runs(self._app):
+            self._close(self._app)
+            self._app = None
+            words = (
+                "The workspace's container had died. Your edits are kept: the next call opens a new one "
+                "with them and a fresh clone of the database."
+            )
+        if self._base_app is not None and not _runs(self._base_app):
+            self._close(self._base_app)
+            self._base_app = None
+        return words
+
+    @staticmethod
+    def _close(app: Application) -> None:
+        with contextlib.suppress(BedevError):
+            app.close()
 
     def close(self) -> None:
         self.rest()
@@ -131,14 +184,22 @@ class Workbench:
         try:
             return self.app.pod.app.read_file(f"{WORKSPACE}/{path}", MOST_FILE_BYTES)
         except SandboxBroken as error:
-            raise ToolFailed(f"{path} cannot be read: {error.what}") from error
+            raise ToolFailed(
+                f"{path} cannot be read: {error.what} Read a part of it with run_command, for instance "
+                f"head -c 4000 {shlex.quote(path)}"
+            ) from error
 
     def write(self, path: str, content: bytes | None) -> None:
-        """Create, replace or (None) delete a file of the workspace."""
+        """Create, replace or (None) delete a file of the workspace; a file that is there keeps its mode.
+        Raises ToolFailed for a link, SandboxBroken where the path cannot be written."""
+        box, place = self.app.pod.app, f"{WORKSPACE}/{path}"
+        kind, _, mode = box.run(f"stat -c '%F|%a' -- {shlex.quote(place)}").stdout.text.strip().partition("|")
+        if kind == "symbolic link":
+            raise ToolFailed(f"{path} is a link: edit the file that it points to.")
         if content is None:
-            self.app.pod.app.remove_file(f"{WORKSPACE}/{path}")
+            box.remove_file(place)
         else:
-            self.app.pod.app.write_file(f"{WORKSPACE}/{path}", content, 0o644)
+            box.write_file(place, content, int(mode, 8) if mode else 0o644)
         if content == self.base.read(path):
             self.edits.pop(path, None)
         else:
@@ -198,7 +259,7 @@ class Workbench:
         return tuple(words)
 
     def _files(self) -> Mapping[str, tuple[str, str]]:
-        """Every file and link of the workspace: kind and time of its last change (seconds, zero-padded)."""
+        """Every file and link of the workspace: kind and time of its last change (seconds)."""
         box = self.app.pod.app
         result = box.run(
             r"find . -path ./.git -prune -o \( -type f -o -type l \) -printf '%y %C@ %P\0' > " + _LISTING,
@@ -231,46 +292,92 @@ class Workbench:
     def ready(self) -> str:
         """Bring the workspace's built output and database in line with its files. Returns words for the
         model where something was done. Raises ToolFailed where build or migration fail."""
-        return "".join(f"[{words}]\n" for words in (self._rebuild(), self._migrate()) if words)
+        return "".join(f"[{words}]\n" for words in (self.built(), self._migrate()) if words)
 
-    def _rebuild(self) -> str:
+    def built(self) -> str:
+        """Build again where built output is what runs and files changed; words where that took long."""
         now = _digest(self.edits)
         if not self.app.recipe.build or now == self._built:
             return ""
         self.progress("building the workspace")
+        began = time.monotonic()
         for command in self.app.recipe.build:
             result = self.app.run(command, timeout=900)
             if not result.ok:
-                raise ToolFailed(f"The workspace does not build: {command} failed.\n{result.last_lines}")
+                raise ToolFailed(
+                    f"The workspace does not build: {command} failed. Mend it and try again.\n"
+                    f"{self.shown(result)}",
+                    "the workspace does not build",
+                )
         self._built, self._served = now, None
-        return "the workspace was built again"
+        seconds = time.monotonic() - began
+        return f"the workspace was built again in {seconds:.0f} s" if seconds > WORTH_SAYING else ""
+
+    @property
+    def migrations(self) -> Mapping[str, bytes | None]:
+        """The edits that are migrations."""
+        patterns = self.app.recipe.migration_paths
+        return {path: content for path, content in self.edits.items() if matches(path, patterns)}
 
     def _migrate(self) -> str:
-        patterns = self.app.recipe.migration_paths
-        now = _digest({p: c for p, c in self.edits.items() if matches(p, patterns)})
-        if now == self._migrated and self._alive():
+        now, everything = _digest(self.migrations), _digest(self.edits)
+        if self._failed is not None and self._failed[0] == everything:
+            raise ToolFailed(self._failed[1].text, self._failed[1].brief)
+        reason = self.touched if self._alive() else "the database server had died"
+        if now == self._migrated and not reason:
             return ""
-        died = now == self._migrated
         self.fresh_database()
-        if now == _digest({}):
+        said = f"{reason}: a fresh clone of it runs" if reason else "the database is a fresh clone"
+        if not self.migrations:
             self._migrated = now
-            return "the database server had died: a fresh clone of it runs" if died else "fresh database"
+            return said
         self.progress("applying the workspace's migrations to a fresh clone of the database")
+        self.base_schema()
         result = self.app.migrate()
         if not result.ok:
+            shown = self.shown(result)
             self.fresh_database()
-            raise ToolFailed(
+            failure = ToolFailed(
                 "The workspace's migrations fail on the grown database, so nothing was measured. Mend the "
-                f"migration and try again.\n{self.shown(result)}",
+                f"migration ({', '.join(self.migrations)}) and try again.\n{shown}",
                 "the workspace's migration fails",
             )
+            self._failed = (everything, failure)
+            raise failure
         self._migrated = now
-        return f"the workspace's migrations were applied to a fresh clone in {result.seconds:.1f} s"
+        return f"{said}, with the workspace's migrations applied in {result.seconds:.1f} s"
 
     def fresh_database(self) -> None:
         """Another clone in place of the workspace's database, as base's migrations left it."""
-        self._migrated = _digest({})
+        self._migrated, self.touched = _digest({}), ""
         self.app.fresh_database()
+
+    def base_schema(self) -> Schema:
+        """Base's schema, row counts as the server estimates them."""
+        if self._base_schema is None:
+            untouched = self._migrated == _digest({}) and not self.touched
+            app = self.app if untouched else self.base_app
+            self._base_schema = app.engine.schema(app.admin, app.database.database)
+        return self._base_schema
+
+    def database_state(self) -> tuple[str, int | None] | None:
+        """What tells whether a command changed the database: its schema, and how many rows were written.
+        None where the server is dead."""
+        try:
+            return self.app.schema_dump(), self.app.counters().rows_written
+        except (DatabaseError, SandboxBroken):
+            return None
+
+    def look_at_changes(self, before: tuple[str, int | None] | None) -> str:
+        """Note where the database is no longer as it was `before`; words for the model."""
+        after = self.database_state()
+        if after is None:
+            return "the database server is dead: the next tool that needs it starts a fresh clone"
+        if before is None or after == before:
+            return ""
+        what = "schema" if before[0] != after[0] else "rows"
+        self.touched = f"a command had changed the {what} of the database"
+        return f"the database's {what} changed: the next tool that measures takes a fresh clone"
 
     def _alive(self) -> bool:
         try:
@@ -278,6 +385,11 @@ class Workbench:
         except (DatabaseError, SandboxBroken):
             return False
         return True
+
+    @property
+    def tree(self) -> TreeReader:
+        """The workspace's files as data: base's with the edits."""
+        return _Edited(self.base, self.edits)
 
     # requests
 
@@ -288,6 +400,14 @@ class Workbench:
             self.app.serve(as_user, trace=True)
             self._served = wanted
         return self.app
+
+    def base_serving(self, as_user: str = "") -> Application:
+        """The same for base."""
+        app = self.base_app
+        if self._base_served != as_user:
+            app.serve(as_user, trace=True)
+            self._base_served = as_user
+        return app
 
     # what a model sees
 
@@ -314,8 +434,11 @@ class Workbench:
 
     def keep(self, output: Output | str) -> str:
         """A handle for an output, for read_output. Old ones are dropped when much is kept."""
-        handle = f"out-{len(self._kept) + 1}"
+        self._numbers += 1
+        handle = f"out-{self._numbers}"
         self._kept[handle] = output if not isinstance(output, str) else output[:KEPT_CHARACTERS]
+        while sum(len(o) for o in self._kept.values() if isinstance(o, str)) > KEPT_TOTAL:
+            del self._kept[next(iter(self._kept))]
         return handle
 
     def kept(self, handle: str) -> str:
@@ -328,7 +451,35 @@ class Workbench:
             )
         if isinstance(output, str):
             return output
-        return self.app.pod.app.read_output(output.handle, 0, KEPT_CHARACTERS).decode("utf-8", "replace")
+        try:
+            content = self.app.pod.app.read_output(output.handle, 0, KEPT_CHARACTERS)
+        except BedevError as error:
+            raise ToolFailed(
+                f"The output {handle!r} is no longer kept. Run the command again to get a new one."
+            ) from error
+        return content.decode("utf-8", "replace")
+
+
+class _Edited:
+    """A tree with edits on top."""
+
+    def __init__(self, base: TreeReader, edits: Mapping[str, bytes | None]) -> None:
+        self._base, self._edits = base, dict(edits)
+
+    def paths(self) -> tuple[str, ...]:
+        added = (path for path, content in self._edits.items() if content is not None)
+        deleted = {path for path, content in self._edits.items() if content is None}
+        return tuple(sorted({*self._base.paths(), *added} - deleted))
+
+    def read(self, path: str) -> bytes | None:
+        return self._edits[path] if path in self._edits else self._base.read(path)
+
+
+def _runs(app: Application) -> bool:
+    try:
+        return app.pod.app.run("true", timeout=10).ok and app.pod.db.run("true", cwd="/", timeout=10).ok
+    except BedevError:
+        return False
 
 
 def _digest(edits: Mapping[str, bytes | None]) -> str:
@@ -354,5 +505,23 @@ def _below(folder: str, line: str) -> str:
 
 def explain_failure(error: BedevError) -> ToolFailed:
     """An error of the sandbox or the database in words for the model."""
-    detail = f"\n{error.detail}" if error.detail else ""
-    return ToolFailed(f"{error.what}{detail}", error.what)
+    where = f" ({error.where})" if error.where else ""
+    detail = f"\n{error.detail[-2000:]}" if error.detail else ""
+    next_step = f"\nNext: {error.next_step}" if error.next_step else ""
+    return ToolFailed(f"{error.what}{where}{detail}{next_step}", error.what)
+
+
+def reported(run: Callable[[Workbench, Any], ToolResult]) -> Callable[[Workbench, Any], ToolResult]:
+    """A tool's function whose errors of sandbox and database are told to the model: ToolFailed."""
+
+    @functools.wraps(run)
+    def told(bench: Workbench, given: Any) -> ToolResult:
+        try:
+            return run(bench, given)
+        except BedevError as error:
+            failure = explain_failure(error)
+            died = bench.revive() if isinstance(error, SandboxBroken) else ""
+            text = f"{failure.text}\n{died}" if died else failure.text
+            raise ToolFailed(text, failure.brief) from error
+
+    return told

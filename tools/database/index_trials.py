@@ -67,7 +67,7 @@ def distinct_counts(app: Application, tables: Sequence[str]) -> Mapping[tuple[st
     """Distinct values per column of `tables`, counted by the server on at most 20,000 rows."""
     counts: dict[tuple[str, str], int] = {}
     schema = app.engine.schema(app.admin, app.database.database)
-    quote = _quoter(app)
+    quote = quoter(app)
     for name in tables:
         table = schema.table(name)
         if table is None:
@@ -131,7 +131,8 @@ def named(app: Application, index: IndexSpec) -> IndexSpec:
     )
 
 
-def _quoter(app: Application) -> Callable[[str], str]:
+def quoter(app: Application) -> Callable[[str], str]:
+    """Quotes a name as the engine does."""
     from sqlglot import exp
 
     return lambda name: str(exp.to_identifier(name, quoted=True).sql(dialect=app.engine.dialect))

@@ -223,6 +223,10 @@ class _Reader:
                 return
             columns.append(own[0])
         names = {(r.source, r.column.name) for r in columns}
+        if len(names) > 1:
+            reason = "an OR over several columns: each needs an index, or the statement a UNION"
+            text = _short(node.sql(dialect=self._dialect).lower())
+            self.unusable.append(Unusable(columns[0].table.name, text, reason))
         for reference in columns:
             demand = by_source[reference.source]
             _append(demand.listed if len(names) == 1 else demand.either, reference.column.name)
@@ -237,6 +241,7 @@ class _Reader:
             demand.limited = limited
         if order is not None:
             parts = [o for o in order.expressions if isinstance(o, exp.Ordered)]
+            self._computed_order(parts, block)
             own = self._plain([o.this for o in parts], block)
             directions = {bool(o.args.get("desc")) for o in parts}
             if own and len(directions) == 1:
@@ -247,6 +252,16 @@ class _Reader:
             own = self._plain(list(group.expressions), block)
             if own:
                 by_source[own[0].source].group = list(dict.fromkeys(r.column.name for r in own))
+
+    def _computed_order(self, parts: list[exp.Ordered], block: exp.Expr) -> None:
+        from sqlglot import exp
+
+        for part in parts:
+            own = [] if isinstance(part.this, exp.Column) else self._own(part.this, block)
+            if own:
+                text = f"order by {part.this.sql(dialect=self._dialect).lower()}"
+                reason = "the order is computed for each row, so all of them are sorted"
+                self.unusable.append(Unusable(own[0].table.name, _short(text), reason))
 
     def _plain(self, nodes: list[exp.Expr], block: exp.Expr) -> list[Reference]:
         """The columns if all of `nodes` are plain columns of one table, else nothing."""

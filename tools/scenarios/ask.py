@@ -66,15 +66,23 @@ def counted_once(app: Application, question: Question, scenario: Scenario) -> tu
 def captured(
     app: Application, question: Question, scenario: Scenario
 ) -> tuple[float, tuple[Statement, ...], tuple[TracedQuery, ...]]:
-    """Ask once under capture: seconds, what the server received, and the application's call sites. An SQL
-    question is its own statement: the probe sends it as the reader, not as the application."""
+    """Ask once under capture: seconds, what the server received, and the application's call sites."""
+    _, seconds, statements, traced = observed(app, question, scenario)
+    return seconds, statements, traced
+
+
+def observed(
+    app: Application, question: Question, scenario: Scenario
+) -> tuple[Answer, float, tuple[Statement, ...], tuple[TracedQuery, ...]]:
+    """The same with the answer. An SQL question is its own statement: the probe sends it as the reader, not
+    as the application."""
     if question.kind == "sql":
-        _, seconds = ask(app, question, scenario)
-        return seconds, (Statement(question.text, 0),), ()
-    (_, seconds), statements, traced = app.capture(
+        answer, seconds = ask(app, question, scenario)
+        return answer, seconds, (Statement(question.text, 0),), ()
+    (answer, seconds), statements, traced = app.capture(
         partial(ask, app, question, scenario, trace_file=TRACE_FILE)
     )
-    return seconds, statements, traced
+    return answer, seconds, statements, traced
 
 
 def refusal(answer: Answer) -> str:

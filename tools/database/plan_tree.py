@@ -1,0 +1,76 @@
+"""A plan in its normal form, drawn as an indented tree, with its findings in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bedev.sandboxes.engines.engine import Plan, PlanNode
+from bedev.tools.text_table import cut
+
+MOST_LINES = 60
+CONDITION = 140
+
+
+def draw(plan: Plan) -> str:
+    """One line a step: access, index with its key columns, rows estimated and actual, what of them is kept,
+    milliseconds; then the findings."""
+    lines = list(_lines(plan.root, 0))
+    if len(lines) > MOST_LINES:
+        lines = [*lines[:MOST_LINES], f"[{len(lines) - MOST_LINES} more steps]"]
+    lines += [f"! {finding.id}: {finding.words}" for finding in plan.findings]
+    if not plan.findings:
+        lines.append("no finding: nothing in this plan is known to cost more than it has to")
+    return "\n".join(lines)
+
+
+def examined(plan: Plan) -> int | None:
+    """Rows that the plan's steps read from tables, None where the plan was not run."""
+    rows = [n.actual_rows for n in nodes(plan.root) if n.kind == "table" and not n.table.startswith("<")]
+    return round(sum(r for r in rows if r is not None)) if plan.analyzed else None
+
+
+def nodes(node: PlanNode) -> Iterator[PlanNode]:
+    """A step and all below it."""
+    yield node
+    for child in node.children:
+        yield from nodes(child)
+
+
+def _lines(node: PlanNode, depth: int) -> Iterator[str]:
+    if node.kind == "result" and not node.condition:
+        for child in node.children:
+            yield from _lines(child, depth)
+        return
+    yield f"{'  ' * depth}{_words(node)}"
+    for child in node.children:
+        yield from _lines(child, depth + 1)
+
+
+def _words(node: PlanNode) -> str:
+    if node.kind == "table":
+        parts = [f"{node.table}: {node.access or 'read'}"]
+        if node.index:
+            parts.append(f"by {node.index}({', '.join(node.key_columns)})")
+    else:
+        parts = [f"{node.kind}{f' {node.table}' if node.table else ''}"]
+    rows = _rows(node)
+    if rows:
+        parts.append(rows)
+    if node.filtered_percent is not None and node.condition and node.kind == "table":
+        parts.append(f"keeps {node.filtered_percent:.3g} %")
+    if node.milliseconds is not None:
+        parts.append(f"{node.milliseconds:.1f} ms")
+    text = ", ".join(parts)
+    if not node.condition:
+        return text
+    word = "by" if node.kind == "sort" else "where"
+    return f"{text}, {word} {cut(node.condition, CONDITION)}"
+
+
+def _rows(node: PlanNode) -> str:
+    estimated = None if node.estimated_rows is None else f"{node.estimated_rows:,.0f}"
+    if node.actual_rows is None:
+        return f"about {estimated} rows" if estimated else ""
+    told = f" (expected {estimated})" if estimated else ""
+    loops = f" in {node.loops:,.0f} loops" if node.loops is not None and node.loops > 1 else ""
+    return f"{node.actual_rows:,.0f} rows{told}{loops}"

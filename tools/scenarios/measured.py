@@ -1,0 +1,121 @@
+"""One question measured on one copy: answer, work with its parts, queries with their call sites, time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bedev.sandboxes.application import Application
+from bedev.sandboxes.engines.engine import WEIGHTS, Counters, Statement, work
+from bedev.sandboxes.errors import DatabaseError
+from bedev.tools.database.fingerprint import fingerprint
+from bedev.tools.database.workload import Workload, WorkloadQuery, build
+from bedev.tools.scenarios.ask import ask, observed, writes
+from bedev.tools.scenarios.compare import Answer
+from bedev.tools.scenarios.scenario import Question, Scenario
+
+SAMPLES = 3
+"""Statements of one fingerprint that are sent again to see how many rows they examine."""
+SAMPLING_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """`seconds` is the wall time of a run without capture, where there was one. `wrote`: asking changed rows,
+    so that the database is no longer what it was. `sampled`: fingerprints whose rows examined were counted
+    for some of their statements and multiplied."""
+
+    question: Question
+    answer: Answer
+    seconds: float
+    counters: Counters
+    workload: Workload
+    wrote: bool
+    sampled: frozenset[str] = frozenset()
+
+    @property
+    def queries(self) -> int:
+        return sum(query.calls for query in self.workload)
+
+    @property
+    def work(self) -> int:
+        return work(self.counters)
+
+    @property
+    def work_words(self) -> str:
+        """`work 12,345 = 10,000 rows examined + ... + 100 x 3 statements`; parts that are 0 are left out."""
+        parts = []
+        for name, weight in WEIGHTS.items():
+            value = getattr(self.counters, name)
+            if value:
+                factor = f"{weight} x " if weight != 1 else ""
+                parts.append(f"{factor}{value:,} {name.replace('_', ' ')}")
+        return f"work {self.work:,} = {' + '.join(parts) or '0'}"
+
+
+def measure_question(
+    app: Application, question: Question, scenario: Scenario, *, repeat: bool = True, rows: bool = False
+) -> Measured:
+    """Ask once under capture and, where asking again changes nothing, once more without (`repeat`). A request
+    needs a server that was started with a trace. `rows`: count the rows that each query examines, where the
+    server keeps no statistics of it. Raises BedevError where there is no answer."""
+    app.engine.settle(app.admin)
+    app.engine.statement_statistics(app.admin, reset=True)
+    before = app.counters()
+    answer, seconds, statements, traced = observed(app, question, scenario)
+    counters = app.counters().minus(before)
+    statistics = app.engine.statement_statistics(app.admin)
+    workload = build(statements, traced, statistics, app.engine.dialect)
+    wrote = writes(question) or any(query.writes for query in workload)
+    if repeat and not writes(question):
+        app.engine.settle(app.admin)
+        before = app.counters()
+        _, seconds = ask(app, question, scenario)
+        again = app.counters().minus(before)
+        wrote = wrote or bool(again.rows_written)
+        counters = min(counters, again, key=work)
+    sampled: frozenset[str] = frozenset()
+    if rows:
+        workload, sampled = _counted_rows(app, workload, statements)
+    return Measured(question, answer, seconds, counters, workload, wrote, sampled)
+
+
+def _counted_rows(
+    app: Application, workload: Workload, statements: Sequence[Statement]
+) -> tuple[Workload, frozenset[str]]:
+    """Rows examined of reading queries of which the server keeps no statistics (MariaDB: of prepared
+    statements), by sending some of each again as the reader; and the fingerprints where not all were sent."""
+    by_shape: dict[str, dict[str, None]] = {}
+    for statement in statements:
+        by_shape.setdefault(fingerprint(statement.sql, app.engine.dialect), {})[statement.sql] = None
+    found: list[WorkloadQuery] = []
+    sampled: set[str] = set()
+    deadline = time.monotonic() + SAMPLING_SECONDS
+    for query in workload:
+        rows = None
+        if query.rows_examined is None and query.fingerprint.startswith(("select", "(", "with")):
+            distinct = list(by_shape.get(query.fingerprint, ()))[:SAMPLES]
+            rows = _rows_of(app, distinct, deadline)
+            if rows is not None and query.calls > 1:
+                rows = round(rows * query.calls / len(distinct))
+                sampled.add(query.fingerprint)
+        found.append(query if rows is None else replace(query, rows_examined=rows))
+    return tuple(found), frozenset(sampled)
+
+
+def _rows_of(app: Application, sqls: Sequence[str], deadline: float) -> int | None:
+    """Rows that these statements examine together, None where they could not all be sent."""
+    session = app.reader()
+    try:
+        before = app.counters()
+        for sql in sqls:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            session.query(sql, timeout=left)
+        return app.counters().minus(before).rows_examined
+    except DatabaseError:
+        return None
+    finally:
+        session.close()
