@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from bedev.sandboxes.engines import data_directory, mysql_family
 from bedev.sandboxes.engines.engine import (
     Counters,
     Engine,
@@ -30,7 +31,7 @@ class MariaDB:
     driver: Literal["mysql", "postgres"] = "mysql"
     port = 3306
     dialect = "mysql"
-    users: Mapping[Role, str] = server.USERS
+    users: Mapping[Role, str] = mysql_family.USERS
 
     def image_spec(self, image: str) -> ImageSpec:
         return server.image_spec(image)
@@ -50,7 +51,7 @@ class MariaDB:
         server.stop(db, instance)
 
     def save_template(self, db: Box, instance: Instance, template: str) -> None:
-        server.save_template(db, instance, template)
+        data_directory.save_template(db, instance, template)
 
     def clone(self, db: Box, probe: Probe, template: str, name: str, port: int, like: Instance) -> Instance:
         return server.clone(db, probe, template, name, port, like)
@@ -59,13 +60,13 @@ class MariaDB:
         return server.copy(db, probe, source, name, port)
 
     def destroy(self, db: Box, instance: Instance) -> None:
-        server.destroy(db, instance)
+        data_directory.destroy(db, instance)
 
     def connect(self, probe: Probe, instance: Instance, role: Role) -> SqlSession:
-        return server.connect(probe, instance, role)
+        return mysql_family.connect(probe, instance, role)
 
     def create_database(self, admin: SqlSession, database: str) -> None:
-        server.create_database(admin, database)
+        mysql_family.create_database(admin, database)
 
     def restore(self, db: Box, instance: Instance, dump: bytes, progress: Any = None) -> None:
         restore.restore(db, instance, dump, progress)
@@ -80,13 +81,13 @@ class MariaDB:
         counters.settle(admin)
 
     def start_capture(self, admin: SqlSession) -> None:
-        counters.start_capture(admin)
+        mysql_family.start_capture(admin)
 
     def stop_capture(self, admin: SqlSession) -> tuple[Statement, ...]:
-        return counters.stop_capture(admin)
+        return mysql_family.stop_capture(admin)
 
     def statement_statistics(self, admin: SqlSession, reset: bool = False) -> tuple[StatementStatistics, ...]:
-        return counters.statement_statistics(admin, reset)
+        return mysql_family.statement_statistics(admin, reset)
 
     def explain(self, session: SqlSession, sql: str, analyze: bool = True) -> Plan:
         return explain.explain(session, sql, analyze)

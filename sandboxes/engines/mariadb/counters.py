@@ -1,4 +1,4 @@
-"""What a MariaDB server counted, and what it was sent.
+"""What a MariaDB server counted.
 
 What was measured on 11.8 (tests/sandboxes/engines/test_mariadb.py repeats it), and what follows from it:
 
@@ -21,8 +21,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from bedev.sandboxes.engines.engine import Counters, Statement, StatementStatistics
-from bedev.sandboxes.engines.mariadb.server import USERS, AdminSession
+from bedev.sandboxes.engines.engine import Counters
+from bedev.sandboxes.engines.mysql_family import USERS, AdminSession, held, wait_for_ends
 from bedev.sandboxes.errors import DatabaseError
 from bedev.sandboxes.sandbox import SqlSession
 
@@ -69,16 +69,10 @@ _READ = (
 )
 
 
-def held(admin: SqlSession) -> SqlSession:
-    """The session under an AdminSession: reading the server's own counters needs no table, so purge can stay
-    held meanwhile."""
-    return admin.inner if isinstance(admin, AdminSession) else admin
-
-
 def read(admin: SqlSession) -> Counters:
     """Running totals since the server started, comparable within one session. Raises DatabaseError."""
     session = held(admin)
-    _wait_for_ends(session)
+    wait_for_ends(session)
     rows = session.query(_READ)
     found: dict[str, int] = {name: int(value) for name, value in rows.dicts()[0].items()}
     return Counters(
@@ -90,23 +84,6 @@ def read(admin: SqlSession) -> Counters:
         temp_pages=found["temp_pages"],
         statements=found["statements"],
     )
-
-
-ENDS_SECONDS = 0.2
-
-
-def _wait_for_ends(session: SqlSession) -> None:
-    """A client has its answer before the server has counted the statement: wait until no connection is in
-    a statement. One that really runs longer is not waited for."""
-    deadline = time.monotonic() + ENDS_SECONDS
-    users = _listed((USERS["application"], USERS["reader"]))
-    while time.monotonic() < deadline:
-        if not session.query(
-            f"SELECT COUNT(*) FROM performance_schema.threads WHERE PROCESSLIST_USER IN ({users}) "
-            "AND PROCESSLIST_COMMAND <> 'Sleep'"
-        ).scalar:
-            return
-        time.sleep(0.001)
 
 
 SETTLE_SECONDS = 20.0
@@ -164,79 +141,3 @@ def _purge(admin: SqlSession) -> None:
 
 
 TIMED_OUT = "1969"
-
-
-# -- capture: the general log, as a table
-
-
-def start_capture(admin: SqlSession) -> None:
-    """The log as a CSV table keeps order, connection, user and the literal values of prepared statements;
-    a file would leave statements of several lines to guesswork. It costs about 0.05 ms a statement and
-    moves one counter, `rows_written`, by one a statement.
-    """
-    admin.query("SET GLOBAL general_log = 0")
-    admin.query("SET GLOBAL log_output = 'TABLE'")
-    admin.query("TRUNCATE TABLE mysql.general_log")
-    admin.query("SET GLOBAL general_log = 1")
-
-
-PAGE = 5_000  # statements that one reading fetches
-
-
-def stop_capture(admin: SqlSession) -> tuple[Statement, ...]:
-    """What was recorded, and an empty log. A trigger's own statements are recorded after the one that fired
-    it, as the server logs them; those of stored procedures and functions are not.
-
-    Bytes that are no UTF-8 appear as `\\xNN` (the server writes them so). Raises DatabaseError for a
-    statement over 32 MiB.
-    """
-    admin.query("SET GLOBAL general_log = 0")
-    user = USERS["application"]
-    statements: list[Statement] = []
-    read = 0
-    while True:
-        page = admin.query(
-            "SELECT thread_id, UNIX_TIMESTAMP(event_time), command_type, argument FROM mysql.general_log "
-            f"WHERE user_host LIKE '{user}[%' AND command_type IN ('Query', 'Execute') "
-            f"LIMIT {PAGE} OFFSET {read}",
-            max_rows=PAGE,
-            timeout=300.0,
-        )
-        statements += [
-            Statement(str(argument), int(thread), float(at)) for thread, at, _, argument in page.rows
-        ]
-        read += len(page.rows)
-        if not page.truncated and len(page.rows) < PAGE:
-            break
-        if not page.rows:
-            raise DatabaseError(
-                "A captured statement is too large to be read.",
-                where=f"statement {read + 1} of the capture",
-                next_step="Choose a scenario without statements of 32 MiB and more.",
-            )
-    admin.query("TRUNCATE TABLE mysql.general_log")
-    return tuple(statements)
-
-
-# -- the server's own statistics of statements
-
-_SYSTEM = "('mysql', 'sys', 'performance_schema', 'information_schema')"
-
-
-def statement_statistics(admin: SqlSession, reset: bool) -> tuple[StatementStatistics, ...]:
-    """Digests of all databases but the server's own, those with most time first. ROWS_EXAMINED does not see
-    what triggers and stored functions read; `read` does."""
-    _wait_for_ends(admin)
-    rows = admin.query(
-        "SELECT DIGEST_TEXT, COUNT_STAR, SUM_ROWS_EXAMINED, SUM_ROWS_SENT, SUM_TIMER_WAIT / 1e12 "
-        "FROM performance_schema.events_statements_summary_by_digest "
-        f"WHERE SCHEMA_NAME NOT IN {_SYSTEM} AND DIGEST_TEXT IS NOT NULL "
-        "ORDER BY SUM_TIMER_WAIT DESC, DIGEST",
-        max_rows=20_000,
-    ).rows
-    if reset:
-        admin.query("TRUNCATE TABLE performance_schema.events_statements_summary_by_digest")
-    return tuple(
-        StatementStatistics(str(text), int(calls), int(examined), int(sent), float(seconds))
-        for text, calls, examined, sent, seconds in rows
-    )

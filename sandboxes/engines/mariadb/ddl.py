@@ -1,10 +1,11 @@
-"""Schema, statistics and indexes of a MariaDB database."""
+"""Schema, statistics and indexes of a MariaDB or MySQL database: what differs is a `Catalogue`."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bedev.sandboxes.engines.engine import (
@@ -16,7 +17,7 @@ from bedev.sandboxes.engines.engine import (
     Schema,
     Table,
 )
-from bedev.sandboxes.engines.mariadb.server import name_quoted as quoted
+from bedev.sandboxes.engines.mysql_family import name_quoted as quoted
 from bedev.sandboxes.errors import DatabaseError, UsageError
 from bedev.sandboxes.sandbox import SqlSession
 
@@ -24,18 +25,18 @@ COUNT_SECONDS = 300.0
 ANALYZE_SECONDS = 1800.0
 MAX_ROWS = 200_000  # of a catalogue query: some thousand tables
 
-_TABLES = (
+TABLES = (
     "SELECT TABLE_NAME, COALESCE(TABLE_ROWS, 0) FROM information_schema.TABLES "
     "WHERE TABLE_SCHEMA = %s AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY TABLE_NAME"
 )
-_COLUMNS = (
+COLUMNS = (
     "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, DATA_TYPE, IS_NULLABLE, COLUMN_DEFAULT, "
     "CHARACTER_MAXIMUM_LENGTH, NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION, EXTRA, "
-    "IS_GENERATED, COLLATION_NAME, COLUMN_COMMENT "
+    "{generated}, COLLATION_NAME, COLUMN_COMMENT "
     "FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s ORDER BY TABLE_NAME, ORDINAL_POSITION"
 )
-_INDEXES = (
-    "SELECT TABLE_NAME, INDEX_NAME, NON_UNIQUE, COLUMN_NAME FROM information_schema.STATISTICS "
+INDEXES = (
+    "SELECT TABLE_NAME, INDEX_NAME, NON_UNIQUE, {column} FROM information_schema.STATISTICS "
     "WHERE TABLE_SCHEMA = %s ORDER BY TABLE_NAME, INDEX_NAME <> 'PRIMARY', INDEX_NAME, SEQ_IN_INDEX"
 )
 _FOREIGN_KEYS = (
@@ -50,7 +51,22 @@ _CHECKS = (
 )
 
 
-def schema(session: SqlSession, database: str, exact: bool) -> Schema:
+@dataclass(frozen=True)
+class Catalogue:
+    """How one server describes a database. `generated` is SQL for whether a column is computed ('ALWAYS'),
+    `index_column` for what an index part is of; `default` and `check` bring what the catalogue says into
+    MariaDB's form: an expression, texts in quotes. `kinds` are what SHOW CREATE prints (see `schema_dump`).
+    """
+
+    generated: str
+    index_column: str
+    checks: str
+    kinds: tuple[tuple[str, str, str], ...]
+    default: Callable[[str, str, str], str]
+    check: Callable[[str], str]
+
+
+def schema(session: SqlSession, database: str, exact: bool, catalogue: Catalogue | None = None) -> Schema:
     """Tables by name, views left out. Row counts are counted (`exact`) or InnoDB's estimates."""
 
     def read(sql: str) -> dict[str, list[tuple[Any, ...]]]:
@@ -59,18 +75,21 @@ def schema(session: SqlSession, database: str, exact: bool) -> Schema:
             found[str(name)].append(tuple(rest))
         return found
 
-    columns, indexes, keys, checks = read(_COLUMNS), read(_INDEXES), read(_FOREIGN_KEYS), read(_CHECKS)
+    of = catalogue or MARIADB
+    columns = read(COLUMNS.format(generated=of.generated))
+    indexes, keys = read(INDEXES.format(column=of.index_column)), read(_FOREIGN_KEYS)
+    checks = read(of.checks)
     return Schema(
         tuple(
             Table(
                 name=name,
-                columns=tuple(_column(row) for row in columns[name]),
+                columns=tuple(_column(row, of) for row in columns[name]),
                 indexes=_indexes(indexes[name]),
                 foreign_keys=_foreign_keys(keys[name]),
-                checks=tuple(str(row[0]) for row in checks[name]),
+                checks=tuple(of.check(str(row[0])) for row in checks[name]),
                 rows=_count(session, database, name) if exact else int(rows[0][0]),
             )
-            for name, rows in read(_TABLES).items()
+            for name, rows in read(TABLES).items()
         )
     )
 
@@ -80,7 +99,7 @@ def _count(session: SqlSession, database: str, table: str) -> int:
     return int(session.query(sql, timeout=COUNT_SECONDS).scalar)
 
 
-def _column(row: tuple[Any, ...]) -> Column:
+def _column(row: tuple[Any, ...], of: Catalogue) -> Column:
     (
         name,
         full_type,
@@ -103,8 +122,7 @@ def _column(row: tuple[Any, ...]) -> Column:
         type=full_type,
         base_type=base,
         nullable=nullable == "YES",
-        # The catalogue writes an expression: a text default in quotes, and NULL as a word.
-        default=None if default is None or str(default).upper() == "NULL" else str(default),
+        default=None if default is None else of.default(str(default), base, str(extra)) or None,
         length=None if length is None else int(length),
         precision=int(precision) if precision is not None else None if fraction is None else int(fraction),
         scale=None if scale is None else int(scale),
@@ -143,7 +161,7 @@ def _foreign_keys(rows: Sequence[tuple[Any, ...]]) -> tuple[ForeignKey, ...]:
 # -- the dump
 
 # What SHOW CREATE prints: its column with the text, by kind of object.
-_KINDS = (
+KINDS = (
     ("TABLE", "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s "
      "AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY 1", "Create Table"),
     ("SEQUENCE", "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s "
@@ -162,12 +180,20 @@ _KINDS = (
 )  # fmt: skip
 
 
-def schema_dump(session: SqlSession, database: str) -> str:
+def _default(text: str, base: str, extra: str) -> str:
+    """The catalogue writes an expression: a text default in quotes, and NULL as a word."""
+    return "" if text.upper() == "NULL" else text
+
+
+MARIADB = Catalogue("IS_GENERATED", "COLUMN_NAME", _CHECKS, KINDS, _default, str)
+
+
+def schema_dump(session: SqlSession, database: str, catalogue: Catalogue | None = None) -> str:
     """Equal for equal schemas: counters of AUTO_INCREMENT and the database's own name are left out, and the
     lines of keys and constraints, which have no order of their own, are sorted. Order of columns counts.
     """
     parts: list[str] = []
-    for kind, listing, column in _KINDS:
+    for kind, listing, column in (catalogue or MARIADB).kinds:
         for (name,) in session.query(listing, (database,), max_rows=MAX_ROWS).rows:
             shown = session.query(f"SHOW CREATE {kind} {quoted(database)}.{quoted(str(name))}").dicts()[0]
             text = str(shown[column] or "")
@@ -212,7 +238,9 @@ def drop_index_sql(index: IndexSpec) -> str:
     return f"DROP INDEX {quoted(index.name)} ON {quoted(index.table)}"
 
 
-def index_sizes(session: SqlSession, database: str) -> tuple[IndexSize, ...]:
+def index_sizes(
+    session: SqlSession, database: str, catalogue: Catalogue | None = None
+) -> tuple[IndexSize, ...]:
     """Bytes of each index as of the last `analyze` (mysql.innodb_index_stats, in pages); needs the admin.
 
     A table without statistics (another storage engine) has what information_schema says of all its
@@ -238,7 +266,7 @@ def index_sizes(session: SqlSession, database: str) -> tuple[IndexSize, ...]:
         ).rows
     }
     sizes: list[IndexSize] = []
-    for table in schema(session, database, exact=False).tables:
+    for table in schema(session, database, False, catalogue).tables:
         data, rest = totals.get(table.name, (0, 0))
         others = sum(not index.primary for index in table.indexes)
         for index in table.indexes:

@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bedev.sandboxes.engines.engine import Plan, PlanFinding, PlanNode
+from bedev.sandboxes.engines.engine import Plan, PlanNode
+from bedev.sandboxes.engines.plan_findings import findings
 from bedev.sandboxes.errors import DatabaseError
 from bedev.sandboxes.sandbox import SqlSession
 
@@ -47,23 +48,25 @@ STEPS: Mapping[str, str] = {
 }
 JOIN_BUFFERS = ("block-nl-join", "block-nlj", "bka-join", "bnlh-join")
 
-BAD_ESTIMATE = 10  # times too many or too few rows
-SMALL = 100  # rows: below it a scan or a wrong estimate costs nothing worth a finding
-
 _READING = re.compile(r"(?:\s|/\*.*?\*/|--[^\n]*\n|#[^\n]*\n|\()*(select|with|values|table)\b", re.I | re.S)
 _WRITING = re.compile(r"\b(insert|update|delete|replace)\b", re.I)
 
 
-def explain(session: SqlSession, sql: str, analyze: bool) -> Plan:
-    """Raises DatabaseError with the server's words."""
-    statement = sql.strip().rstrip(";")
+def is_reading(statement: str) -> bool:
+    """Whether the statement can be run to be explained: a SELECT that puts its rows nowhere."""
     reading = _READING.match(statement) is not None
     if reading and re.search(r"\binto\s+(outfile|dumpfile|@)", statement, re.I):
         reading = False
     # WITH may begin a write in some versions; only words outside of literals would tell, so any word counts.
     if reading and statement[:400].lower().lstrip("( \n\t").startswith("with") and _WRITING.search(statement):
         reading = False
-    answer = _analyzed(session, statement) if analyze and reading else None
+    return reading
+
+
+def explain(session: SqlSession, sql: str, analyze: bool) -> Plan:
+    """Raises DatabaseError with the server's words."""
+    statement = sql.strip().rstrip(";")
+    answer = _analyzed(session, statement) if analyze and is_reading(statement) else None
     analyzed = answer is not None
     if answer is None:
         answer = session.query("EXPLAIN FORMAT=JSON " + statement, timeout=ANALYZE_SECONDS).scalar
@@ -95,7 +98,7 @@ def _analyzed(session: SqlSession, statement: str) -> Any:
 def plan(sql: str, raw: Mapping[str, Any], analyzed: bool) -> Plan:
     """The normal form of a plan as the server wrote it."""
     root = PlanNode("result", children=tuple(_steps(raw.get("query_block", {}), 1.0)))
-    return Plan("mariadb", sql, root, tuple(_findings(root, analyzed)), analyzed, raw)
+    return Plan("mariadb", sql, root, findings(root), analyzed, raw)
 
 
 # -- the tree
@@ -191,65 +194,3 @@ def _number(value: Any) -> float | None:
 def _sum(*values: Any) -> float | None:
     numbers = [float(v) for v in values if isinstance(v, (int, float))]
     return sum(numbers) if numbers else None
-
-
-# -- findings
-
-
-def _findings(root: PlanNode, analyzed: bool) -> Iterator[PlanFinding]:
-    seen: set[tuple[str, str]] = set()
-    for node in _walk(root):
-        for found in _of(node, analyzed):
-            if (found.id, found.table) not in seen:
-                seen.add((found.id, found.table))
-                yield found
-
-
-def _walk(node: PlanNode) -> Iterator[PlanNode]:
-    yield node
-    for child in node.children:
-        yield from _walk(child)
-
-
-def _first_table(node: PlanNode) -> str:
-    return next((n.table for n in _walk(node) if n.kind == "table" and not n.table.startswith("<")), "")
-
-
-def _of(node: PlanNode, analyzed: bool) -> Iterator[PlanFinding]:
-    table = node.table or _first_table(node)
-    rows = round(node.actual_rows if node.actual_rows is not None else node.estimated_rows or 0)
-    if node.kind == "sort":
-        yield PlanFinding("filesort", table, f"sorts by {node.condition} without an index", rows)
-    elif node.kind == "temporary":
-        yield PlanFinding("temporary-table", table, "builds a temporary table", rows)
-    elif node.kind == "join":
-        yield PlanFinding(
-            "join-buffer", table, f"joins {table} through a buffer, for want of an index on it", rows
-        )
-    elif node.kind == "table" and not node.table.startswith("<"):
-        yield from _of_table(node, rows)
-
-
-def _of_table(node: PlanNode, rows: int) -> Iterator[PlanFinding]:
-    if node.access == "full-scan" and max(rows, node.estimated_rows or 0) >= SMALL:
-        kept = node.filtered_percent
-        told = f"; {kept:.3g} % of them are kept" if node.condition and kept is not None else ""
-        yield PlanFinding("full-scan", node.table, f"reads all of {node.table}: {rows:,} rows{told}", rows)
-    if node.access == "index-scan" and max(rows, node.estimated_rows or 0) >= SMALL:
-        yield PlanFinding(
-            "full-index-scan", node.table, f"reads the whole index {node.index}: {rows:,} entries", rows
-        )
-    if node.actual_rows is None or node.estimated_rows is None or not node.loops:
-        return
-    more, fewer = node.actual_rows, node.estimated_rows
-    # A LIMIT ends a scan early; the estimate is of the whole scan, so too few rows there tell nothing.
-    if fewer > more and node.access in ("full-scan", "index-scan"):
-        return
-    high, low = max(more, fewer), max(1.0, min(more, fewer))
-    if high >= SMALL and high / low >= BAD_ESTIMATE:
-        yield PlanFinding(
-            "bad-estimate",
-            node.table,
-            f"expected {fewer:,.0f} rows of {node.table}, read {more:,.0f}",
-            round(more),
-        )

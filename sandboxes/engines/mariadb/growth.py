@@ -1,4 +1,4 @@
-"""Growth in MariaDB: a plan becomes INSERT ... SELECT over a numbers source, in chunks, inside the server.
+"""Growth in MariaDB and MySQL: INSERT ... SELECT over a numbers source, in chunks, inside the server.
 
 Foreign key and unique checks are off while rows are made: keys are taken from rows that exist and unique
 values are built from the row's number, so both hold by construction (the tests prove it by joining). On

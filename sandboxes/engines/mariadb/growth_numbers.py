@@ -51,9 +51,9 @@ def free_numbers(ask: Ask, table_name: str, column: Column, new: int) -> int:
     ends with another number, whatever the collation compares."""
     name, table = quote(column.name), quote(table_name)
     for width in (6, 9, 12, 15):
-        ends = [f"CAST(REGEXP_SUBSTR({name}, '{RUNS % (width, e)}') AS UNSIGNED)" for e in ("@", "$")]
+        ends = [_number_before(e, name, width) for e in ("@", "$")]
         start = int(ask(f"SELECT MAX(GREATEST({ends[0]}, {ends[1]})) FROM {table}") or 0)
-        wide = [f"CAST(REGEXP_SUBSTR({name}, '{RUNS % (18, e)}') AS UNSIGNED)" for e in ("@", "$")]
+        wide = [_number_before(e, name, 18) for e in ("@", "$")]
         inside = " OR ".join(f"{w} BETWEEN {start + 1} AND {start + new}" for w in wide)
         if not ask(f"SELECT COUNT(*) FROM {table} WHERE {inside}"):
             return start
@@ -62,3 +62,9 @@ def free_numbers(ask: Ask, table_name: str, column: Column, new: int) -> int:
         where=f"{table_name}.{column.name}",
         next_step=f"Leave {table_name} out of --rows.",
     )
+
+
+def _number_before(end: str, value: str, width: int) -> str:
+    """SQL for the number of at most `width` digits before `end` in a text, 0 where there is none (MariaDB
+    finds the empty text then, MySQL NULL)."""
+    return f"COALESCE(CAST(REGEXP_SUBSTR({value}, '{RUNS % (width, end)}') AS UNSIGNED), 0)"

@@ -311,7 +311,7 @@ class TableFiller:
         if growth.kind in ("uuid", "hex"):
             return sql.derived(draws, growth, column)
         raise DatabaseError(
-            f"Growth of the kind {growth.kind!r} is not known to MariaDB.",
+            f"Growth of the kind {growth.kind!r} is not known.",
             where=f"{self._table.name}.{name}",
             next_step="Make the plan with this version of bedev.",
         )

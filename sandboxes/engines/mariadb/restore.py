@@ -13,7 +13,7 @@ import shlex
 from typing import Any
 
 from bedev.sandboxes.engines.engine import Instance
-from bedev.sandboxes.engines.mariadb.server import HOST, USERS
+from bedev.sandboxes.engines.mysql_family import HOST, USERS
 from bedev.sandboxes.errors import DatabaseError, SandboxBroken, UsageError
 from bedev.sandboxes.sandbox import Box
 
@@ -34,12 +34,28 @@ _REWRITE = "\n".join(
 )
 
 
-def restore(db: Box, instance: Instance, dump: bytes, progress: Any = None) -> None:
-    """`dump` is SQL text, gzipped or not. The client's own commands (`\\!`, `source`) are off: such a line
-    is refused by the client or, as no SQL, by the server.
+# --binary-mode turns the client's commands off but for DELIMITER; --sandbox (10.11.8 and later) those that
+# reach the system, whatever else may be found.
+CLIENT = (
+    "client=$(command -v mariadb || command -v mysql); "
+    'options="--skip-ssl $("$client" --no-defaults --help | grep -q -- "^  --sandbox" && echo --sandbox)"; '
+)
+"""Shell that sets `client` and `options`."""
 
-    Raises UsageError for a dump of several databases or a broken archive, DatabaseError with the server's
-    words and the dump's line.
+
+def restore(
+    db: Box,
+    instance: Instance,
+    dump: bytes,
+    progress: Any = None,
+    client: str = CLIENT,
+    dumper: str = "mariadb-dump",
+) -> None:
+    """`dump` is SQL text, gzipped or not, loaded by `client`; `dumper` is named to people.
+
+    The client's own commands (`\\!`, `source`) are off: such a line is refused by the client or, as no SQL,
+    by the server. Raises UsageError for a dump of several databases or a broken archive, DatabaseError with
+    the server's words and the dump's line.
     """
     if progress is not None:
         progress(f"loading a dump of {len(dump) / 1e6:.0f} MB")
@@ -54,13 +70,13 @@ def restore(db: Box, instance: Instance, dump: bytes, progress: Any = None) -> N
                 next_step="Look whether the file is complete: gzip -t FILE",
                 detail=unpacked.last_lines,
             )
-        _refuse_several_databases(db, path)
-        _load(db, instance, path)
+        _refuse_several_databases(db, path, dumper)
+        _load(db, instance, path, client, dumper)
     finally:
         db.remove_file(path)
 
 
-def _refuse_several_databases(db: Box, path: str) -> None:
+def _refuse_several_databases(db: Box, path: str, dumper: str) -> None:
     result = db.run(
         f"LC_ALL=C grep -aoiE '^USE `?[^`;]+`? *;' {shlex.quote(path)} | LC_ALL=C sort -u | head -n 20",
         cwd="/",
@@ -73,18 +89,15 @@ def _refuse_several_databases(db: Box, path: str) -> None:
         raise UsageError(
             f"The dump holds several databases: {', '.join(names)}.",
             where="--dump",
-            next_step=f"Dump one of them: mariadb-dump {names[0]} > dump.sql",
+            next_step=f"Dump one of them: {dumper} {names[0]} > dump.sql",
         )
 
 
-def _load(db: Box, instance: Instance, path: str) -> None:
-    # --binary-mode turns the client's commands off but for DELIMITER; --sandbox (10.11.8 and later) those
-    # that reach the system, whatever else may be found.
+def _load(db: Box, instance: Instance, path: str, client: str, dumper: str) -> None:
     command = (
-        "set -o pipefail; client=$(command -v mariadb || command -v mysql); "
-        'sandbox=$("$client" --no-defaults --help | grep -q -- "^  --sandbox" && echo --sandbox); '
+        f"set -o pipefail; {client}"
         f"LC_ALL=C sed -E -f /dev/fd/3 {shlex.quote(path)} 3<<<{shlex.quote(_REWRITE)} | "
-        f'"$client" --no-defaults $sandbox --binary-mode --skip-ssl --protocol=tcp --host={HOST} '
+        f'"$client" --no-defaults $options --binary-mode --protocol=tcp --host={HOST} '
         f"--port={instance.port} --user={USERS['application']} --default-character-set=utf8mb4 "
         f"--max-allowed-packet=1G --batch {shlex.quote(instance.database)} > /dev/null"
     )
@@ -108,5 +121,5 @@ def _load(db: Box, instance: Instance, path: str) -> None:
         f"The dump was refused at line {said[2]}: {said[3].strip()[:500]}",
         code=said[1] or "",
         where=f"--dump, line {said[2]}",
-        next_step="Change or remove that statement in the dump, or make it with `mariadb-dump DATABASE`.",
+        next_step=f"Change or remove that statement in the dump, or make it with `{dumper} DATABASE`.",
     )

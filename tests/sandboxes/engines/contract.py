@@ -14,7 +14,7 @@ import pytest
 from bedev.sandboxes.docker_pod import DockerPod, DockerSandbox
 from bedev.sandboxes.engines import engine as engines
 from bedev.sandboxes.engines.engine import Counters, Engine, IndexSpec, Instance, Plan, PlanNode, Role, work
-from bedev.sandboxes.errors import BedevError, DatabaseError, SandboxBroken, UsageError
+from bedev.sandboxes.errors import BedevError, DatabaseError, EnvironmentUnusable, SandboxBroken, UsageError
 from bedev.sandboxes.sandbox import ImageSpec, PodSpec, SqlSession
 
 ROWS = 50_000
@@ -83,6 +83,8 @@ class EngineContract:
     engine_name: ClassVar[str]
     image: ClassVar[str]
     app_packages: ClassVar[tuple[str, ...]] = ()
+    optional_image: ClassVar[bool] = False
+    """Whether the image may be missing: then the tests are skipped, with the reason."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -91,7 +93,12 @@ class EngineContract:
         sandbox = DockerSandbox(run=f"contract-{uuid.uuid4().hex[:8]}", lifetime_seconds=900)
         template = f"contract-{uuid.uuid4().hex}"
         try:
-            db_image = sandbox.ensure_image(engine.image_spec(cls.image), print)
+            try:
+                db_image = sandbox.ensure_image(engine.image_spec(cls.image), print)
+            except EnvironmentUnusable as error:
+                if not cls.optional_image:
+                    raise
+                pytest.skip(error.what)
             app_image = sandbox.ensure_image(
                 ImageSpec("debian:trixie-slim", packages=cls.app_packages), print
             )
@@ -266,7 +273,7 @@ class EngineContract:
             assert abs(first - second) <= 0.01 * first, sql
 
     def test_a_scan_reads_every_row_and_a_limit_ends_it(self, world: World) -> None:
-        scan = world.measure("SELECT COUNT(name) FROM customers")
+        scan = world.measure("SELECT COUNT(name) FROM customers WHERE score >= 0")
         assert scan.rows_examined == ROWS
         assert scan.rows_sent == 1
         assert scan.pages is not None

@@ -6,8 +6,9 @@ import time
 from typing import Any, ClassVar
 
 import pytest
+from bedev.sandboxes.engines import mysql_family
 from bedev.sandboxes.engines.engine import ColumnGrowth, GrowthPlan, PlanNode, TableGrowth, work
-from bedev.sandboxes.engines.mariadb import counters, ddl, explain, server
+from bedev.sandboxes.engines.mariadb import ddl, explain, server
 from bedev.sandboxes.errors import DatabaseError, UsageError
 
 from .contract import CITIES, DATABASE, ROWS, EngineContract, World, findings, nodes, refused
@@ -204,7 +205,7 @@ class TestMariaDB(EngineContract):
     def test_more_statements_than_a_page_are_captured_in_order(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(counters, "PAGE", 50)
+        monkeypatch.setattr(mysql_family, "PAGE", 50)
         world.engine.start_capture(world.admin)
         for number in range(120):
             world.app.query(f"DO {number}")

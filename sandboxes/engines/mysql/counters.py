@@ -1,0 +1,116 @@
+"""What a MySQL server counted.
+
+What was measured on 9.7 (tests/sandboxes/engines/test_mysql.py repeats it), and what follows from it:
+
+- MySQL has no USER_STATISTICS. Rows come from InnoDB (`Innodb_rows_read`), which sees views, triggers, stored
+  functions and, from 9.6 on, cascades, never falls, and counts neither temporary tables nor the server's own
+  (`Innodb_system_rows_*`). Statement events are no substitute: a function that reads 50,000 rows, or a
+  trigger, shows 1 row examined.
+- Index condition pushdown drops rows before they count as read: attempts without a match are added.
+- A COUNT(*) of a whole table that has no condition reaches no row counter; its pages are counted.
+- Tables of other storage engines than InnoDB are not seen.
+- Pages are InnoDB's logical reads, those of temporary tables on disk included (so there is no number of
+  temporary pages beside it); temporary tables in memory have none.
+- Rows sent and statements are those of the application and reader, from the statement summaries by user,
+  which do not fall when a connection ends; statements inside triggers and procedures are none of them.
+- Reading all of it is one query and moves none of it: two readings in a row are equal.
+"""
+
+from __future__ import annotations
+
+import time
+
+from bedev.sandboxes.engines.engine import Counters
+from bedev.sandboxes.engines.mysql_family import USERS, AdminSession, held, wait_for_ends
+from bedev.sandboxes.errors import DatabaseError
+from bedev.sandboxes.sandbox import SqlSession
+
+# Pages that background work read while `settle` waited for it; kept in the session that reads them.
+BACKGROUND = "@bedev_background_pages"
+
+_STATUS = {
+    "rows_read": "'Innodb_rows_read'",
+    "rows_written": "'Innodb_rows_inserted', 'Innodb_rows_updated', 'Innodb_rows_deleted'",
+    "sorted_rows": "'Sort_rows'",
+    "pages": "'Innodb_buffer_pool_read_requests'",
+}
+
+# One round trip. `Execute` is a prepared statement's run; its preparation is no statement of its own.
+_READ = (
+    "SELECT "
+    + ", ".join(
+        f"SUM(IF(VARIABLE_NAME IN ({names}), CAST(VARIABLE_VALUE AS UNSIGNED), 0)) AS {alias}"
+        for alias, names in _STATUS.items()
+    )
+    + ", (SELECT SUM(IF(NAME = 'icp_attempts', COUNT, -COUNT)) FROM information_schema.INNODB_METRICS "
+    "WHERE NAME IN ('icp_attempts', 'icp_match')) AS icp_dropped, "
+    "(SELECT COALESCE(SUM(SUM_ROWS_SENT), 0) "
+    "FROM performance_schema.events_statements_summary_by_user_by_event_name "
+    f"WHERE USER IN ('{USERS['application']}', '{USERS['reader']}')) AS rows_sent, "
+    "(SELECT COALESCE(SUM(COUNT_STAR), 0) "
+    "FROM performance_schema.events_statements_summary_by_user_by_event_name "
+    f"WHERE USER = '{USERS['application']}' "
+    "AND (EVENT_NAME LIKE 'statement/sql/%' OR EVENT_NAME = 'statement/com/Execute')) AS statements, "
+    f"CAST(COALESCE({BACKGROUND}, 0) AS UNSIGNED) AS background "
+    f"FROM performance_schema.global_status WHERE VARIABLE_NAME IN ({', '.join(_STATUS.values())})"
+)
+
+
+def read(admin: SqlSession) -> Counters:
+    """Running totals since the server started, comparable within one session. Raises DatabaseError."""
+    session = held(admin)
+    wait_for_ends(session)
+    rows = session.query(_READ)
+    found: dict[str, int] = {name: int(value or 0) for name, value in rows.dicts()[0].items()}
+    return Counters(
+        rows_examined=found["rows_read"] + max(0, found["icp_dropped"]),
+        rows_sorted=found["sorted_rows"],
+        rows_sent=found["rows_sent"],
+        rows_written=found["rows_written"],
+        pages=found["pages"] - found["background"],
+        statements=found["statements"],
+    )
+
+
+SETTLE_SECONDS = 20.0
+PURGE_SECONDS = 3.0
+STANDSTILL = 4  # equal readings in a row, 10 ms apart
+
+_MOVING = (
+    "SELECT CAST((SELECT VARIABLE_VALUE FROM performance_schema.global_status "
+    "WHERE VARIABLE_NAME = 'Innodb_buffer_pool_read_requests') AS UNSIGNED), "
+    "(SELECT COUNT FROM information_schema.INNODB_METRICS WHERE NAME = 'trx_rseg_history_len')"
+)
+
+
+def settle(admin: SqlSession) -> None:
+    """Let what was deleted and updated be purged, and wait until the pages stand still for some 40 ms.
+
+    As in MariaDB: what purge reads here is left out of the pages that this session reads later, and none
+    begins before the session is used for something other than counters (see `AdminSession`). Purge cannot be
+    waited for by a statement here: its list of old transactions has to be empty, or no page be read for
+    PURGE_SECONDS (a transaction that somebody left open holds it up). Raises DatabaseError where pages still
+    move after 20 s: something runs.
+    """
+    began_at = time.monotonic()
+    began = int(held(admin).query(_MOVING).rows[0][0])
+    previous, equal = -1, 0
+    moved_at = began_at
+    while time.monotonic() < began_at + SETTLE_SECONDS:
+        pages, history = (int(value) for value in admin.query(_MOVING).rows[0])
+        if pages == previous:
+            equal += 1
+        else:
+            equal, moved_at = 0, time.monotonic()
+        if equal >= STANDSTILL and (not history or time.monotonic() - moved_at > PURGE_SECONDS):
+            admin.query(f"SET {BACKGROUND} = COALESCE({BACKGROUND}, 0) + {pages - began}")
+            if isinstance(admin, AdminSession):
+                admin.hold_purge()
+            return
+        previous = pages
+        time.sleep(0.01)
+    raise DatabaseError(
+        f"The database server did not come to rest in {SETTLE_SECONDS:.0f} s.",
+        where="counters",
+        next_step="End what still runs in the application (workers, schedulers), then measure again.",
+    )
