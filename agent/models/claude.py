@@ -220,6 +220,7 @@ class Claude:
                 if not self.streamed:
                     message = json.loads(response.read())
                     answer.take_message(message)
+                    yield request_id, message
                     return
                 for sse in anthropic.Stream.raw_events(response.http_response):
                     event = _event(sse.data)
@@ -228,8 +229,6 @@ class Claude:
                         break
                     answer.feed(event)
                     yield request_id, event
-                    if answer.stopped:
-                        return
                 else:
                     return
             except anthropic.APIStatusError as error:
@@ -242,7 +241,10 @@ class Claude:
                 fault = ModelRefusesRequest("The conversation holds characters that cannot be sent.")
             except (ValueError, AssertionError, RecursionError, anthropic.AnthropicError) as error:
                 fault = Incomplete(f"the answer cannot be read ({type(error).__name__})")
-        raise fault
+        # Reading on to the end keeps the connection for the next turn; after message_stop nothing that
+        # happens on the way there matters any more.
+        if not answer.stopped:
+            raise fault
 
     def _judge(
         self,

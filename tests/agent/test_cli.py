@@ -85,9 +85,9 @@ def a_result(**changes: Any) -> RunResult:
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom bedev.agent.cli import run\nstatus = run(['--help'])\n"
-        "print(sorted({'anthropic', 'docker', 'sqlglot', 'git', 'rich', 'jinja2', 'requests', 'msgspec'}"
-        " & set(sys.modules)), status)"
+        "import sys\nfrom bedev.agent.cli import run\nstatus = run(['--help']) or run(['models', '--help'])\n"
+        "print(sorted({'anthropic', 'httpx2', 'docker', 'sqlglot', 'git', 'rich', 'jinja2',"
+        " 'requests', 'msgspec'} & set(sys.modules)), status)"
     )
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
@@ -105,7 +105,7 @@ def test_help_takes_less_than_a_fifth_of_a_second_of_cpu(tmp_path: Path) -> None
     assert min(cpu() for _ in range(3)) < 0.2
 
 
-@pytest.mark.parametrize("command", ["fix", "verify", "runs", "show", "gc", "doctor", "demo"])
+@pytest.mark.parametrize("command", ["fix", "verify", "runs", "show", "gc", "doctor", "demo", "models"])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run([command, "--help"]) == 0
     text = capsys.readouterr().out

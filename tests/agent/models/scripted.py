@@ -15,6 +15,7 @@ import itertools
 import json
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -171,7 +172,8 @@ class Received:
 
 
 class Server:
-    """Serves while it is entered. `requests` are those for an answer, in order."""
+    """Serves while it is entered. `requests` are those for an answer, in order; `connections` how many
+    were made for them."""
 
     def __init__(
         self, script: Iterable[Step] = (), *, reply: Callable[[dict[str, Any]], Step] | None = None
@@ -181,12 +183,12 @@ class Server:
         self._lock = threading.Lock()
         self.closing = threading.Event()
         self.requests: list[Received] = []
+        self.connections = 0
         self.url = ""
 
     def __enter__(self) -> Server:
         handler = type("Handler", (_Handler,), {"owner": self})
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._http.daemon_threads = True
+        self._http = _Quiet(("127.0.0.1", 0), handler)
         threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self._http.server_port}"
         return self
@@ -287,9 +289,22 @@ def _pieces(words: str, size: int) -> list[str]:
     return [words[start : start + size] for start in range(0, len(words), size)]
 
 
+class _Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, address: object) -> None:
+        """A client that leaves is nothing to report."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, address)  # type: ignore[arg-type]
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     owner: Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.owner.connections += 1
 
     def log_message(self, *ignored: object) -> None:
         pass

@@ -311,6 +311,19 @@ def test_an_answer_is_complete_with_message_stop_though_the_connection_stays_ope
     assert (answer.text, answer.attempts) == ("hello", 1)
 
 
+def test_a_connection_that_breaks_after_message_stop_breaks_nothing() -> None:
+    answer, _ = ask([scripted.cut(say("hello"), 99, "close")])
+    assert (answer.text, answer.attempts) == ("hello", 1)
+
+
+def test_one_connection_serves_all_turns() -> None:
+    with Server([say("hello")] * 3) as server:
+        asked = client(server)
+        for _ in range(3):
+            asked.reply()
+    assert server.connections == 1
+
+
 # Servers other than Anthropic's
 
 
@@ -368,6 +381,7 @@ def test_a_server_that_does_not_stream_is_understood() -> None:
         answer = asked.reply()
     assert (answer.stop_reason, answer.tool_uses[0]["input"]) == ("tool_use", {"cmd": "ls"})
     assert answer.usage.output_tokens == 42
+    assert answer.request_id.startswith("req_")
     assert asked.model.streamed is False
 
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +16,7 @@ from asking import KEY, client
 from bedev.agent import cli
 from bedev.agent.models.select import check, choose, select
 from bedev.sandboxes.errors import Paused, UsageError
-from scripted import Server, Step, err, reply, say, text, thinking, tool, tool_use
+from scripted import Server, Step, cut, err, hang, reply, say, text, thinking, tool, tool_use
 
 RIGHT = tool("answer", {"number": 42})
 
@@ -192,6 +197,23 @@ def test_a_call_that_fails_ends_with_its_exit_code(bedev: Any, step: Step, statu
     assert found == status
     assert words in out + err_text
     assert "claude-opus-5-5" in out
+
+
+@pytest.mark.parametrize("step", [hang(60), cut(say("hello " * 9), 5, "stall"), err(529, retry_after=60)])
+def test_ctrl_c_ends_it_while_a_model_is_waited_for(step: Step, tmp_path: Path) -> None:
+    with Server([step]) as server:
+        environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ANTHROPIC_BASE_URL": server.url}
+        command = [Path(sys.executable).with_name("bedev"), "models"]
+        with subprocess.Popen(command, cwd=tmp_path, env=environ, stderr=subprocess.PIPE, text=True) as bedev:
+            while not server.requests:
+                time.sleep(0.02)
+            time.sleep(0.1)
+            bedev.send_signal(signal.SIGINT)
+            before = time.monotonic()
+            _, shown = bedev.communicate(timeout=10)
+    assert bedev.returncode == 130
+    assert time.monotonic() - before < 3
+    assert shown.endswith("bedev: interrupted\n")
 
 
 def test_json_is_one_object_whether_it_works_or_not(bedev: Any) -> None:
