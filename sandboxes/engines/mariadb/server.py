@@ -14,6 +14,7 @@ from bedev.sandboxes.engines.data_directory import checked
 from bedev.sandboxes.engines.engine import Instance, Role
 from bedev.sandboxes.engines.mysql_family import (
     HOST,
+    NO_WAIT,
     READY_SECONDS,
     account,
     grant_statements,
@@ -153,7 +154,7 @@ def command(instance: Instance, init_file: str, buffer_pool_mb: int = 512) -> st
     return (
         "server=$(command -v mariadbd || command -v mysqld || echo /usr/sbin/mariadbd); "
         f"mkdir -p -m 700 {place}/tmp {place}/files; rm -rf {place}/tmp/* {place}/pid; "
-        f'exec "$server" --no-defaults {words}'
+        f'exec "$server" --no-defaults {words} > >({NO_WAIT}) 2>&1'
     )
 
 

@@ -14,6 +14,7 @@ from bedev.sandboxes.engines.data_directory import checked
 from bedev.sandboxes.engines.engine import Instance, Role
 from bedev.sandboxes.engines.mysql_family import (
     HOST,
+    NO_WAIT,
     READY_SECONDS,
     grant_statements,
     user_statements,
@@ -172,7 +173,7 @@ def command(instance: Instance, init_file: str, buffer_pool_mb: int = 512) -> st
     return (
         "server=$(command -v mysqld || echo /usr/sbin/mysqld); "
         f"mkdir -p -m 700 {place}/tmp; rm -rf {place}/tmp/* {place}/pid {place}/socket.lock; "
-        f'exec "$server" --no-defaults --skip-log-bin {_words(options)}'
+        f'exec "$server" --no-defaults --skip-log-bin {_words(options)} > >({NO_WAIT}) 2>&1'
     )
 
 
