@@ -14,6 +14,7 @@ from bedev.sandboxes.engines import engine as engines
 from bedev.sandboxes.engines.engine import Engine
 from bedev.sandboxes.errors import UsageError
 from bedev.sandboxes.patterns import matches
+from bedev.sandboxes.ports import check_ports
 from bedev.sandboxes.recipe import Recipe
 from bedev.sandboxes.sandbox import HostAccess, TreeFile
 from bedev.sandboxes.stacks import stack as stacks
@@ -141,6 +142,7 @@ def open_subject(
             f"--engine {' or --engine '.join(engines.names())}.",
         )
     _confirm_images(own, (*allow_images, *settings.allow_images))
+    check_ports(recipe, engines.load(name))
     access = HostAccess(settings.pass_env, settings.ca_file, settings.proxy)
     return Subject(repository, base, path, tree, stack, engines.load(name), recipe, settings, access, own)
 

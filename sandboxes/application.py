@@ -17,6 +17,7 @@ from typing import Any
 from bedev.sandboxes.engines.engine import Counters, Instance, Role, Statement
 from bedev.sandboxes.errors import BedevError, SetUpFailed
 from bedev.sandboxes.full_disk import FullDisk, naming_full_disks, said_in
+from bedev.sandboxes.ports import TEST_PORT_OFFSET, port_taken
 from bedev.sandboxes.sandbox import (
     DATA,
     WORKSPACE,
@@ -33,7 +34,6 @@ from bedev.sandboxes.set_up import Brought
 from bedev.sandboxes.stacks.stack import TestCase, TracedQuery
 
 DATABASE = "app"
-TEST_PORT_OFFSET = 1
 SERVER_START_SECONDS = 60.0
 TRACE_FILE = "/tmp/bedev-trace.jsonl"
 
@@ -208,6 +208,8 @@ class Application:
     def serve(self, as_user: str = "", trace: bool = False) -> None:
         """Start (or restart) the framework's own server; ready when it accepts connections."""
         self.stop_serving()
+        if self.pod.probe.wait_for_port(self.recipe.served_port, 0):
+            raise port_taken(self.recipe, self.engine)
         trace_file = TRACE_FILE if trace else ""
         self._server = self.pod.app.start(
             "serve",
@@ -222,6 +224,8 @@ class Application:
                 next_step="Correct [recipe] serve and served_port in bedev.toml.",
                 detail=self._server.log(),
             )
+        if not self._server.alive():
+            raise port_taken(self.recipe, self.engine, self._server.log())
 
     def stop_serving(self) -> None:
         if self._server is not None:
