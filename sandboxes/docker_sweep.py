@@ -33,7 +33,8 @@ from bedev.sandboxes.docker_volumes import DATA_LABEL, TEMPLATE_KIND, TREE_KIND,
 
 @dataclass(frozen=True)
 class SweepReport:
-    """What a sweep removed, in numbers of things; `kept_in_use` could not be removed."""
+    """What a sweep removed, in numbers of things; `kept_in_use` could not be removed. `freed_bytes` is what
+    the removed caches held (layers that an image shares with others are still there, and do not count)."""
 
     containers: int = 0
     volumes: int = 0
@@ -41,6 +42,7 @@ class SweepReport:
     templates: int = 0
     images: int = 0
     kept_in_use: int = 0
+    freed_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,34 +67,53 @@ def sweep(include_caches: bool = False, older_than_seconds: float = 0.0) -> Swee
     containers = _sweep_containers()
     volumes = _volumes()
     counts = {TREE_KIND: 0, TEMPLATE_KIND: 0}
-    busy = images = 0
+    busy = images = freed = 0
     if include_caches:
+        sizes, layers = _disk()
         before = time.time() - older_than_seconds
         for name, labels in volumes.items():
             kind = labels.get(KIND_LABEL, "")
             if kind not in counts or not _made_before(labels.get(CREATED_LABEL), before):
                 continue
             # The data first: while a pod uses it, its seal must stay.
-            if remove_volume(labels.get(DATA_LABEL, "")) and remove_volume(name):
+            data = labels.get(DATA_LABEL, "")
+            if remove_volume(data) and remove_volume(name):
                 counts[kind] += 1
+                freed += sizes.get(data, 0)
             else:
                 busy += 1
         removed, held = _sweep_images(before)
         images, busy = removed, busy + held
+        freed += max(0, layers - _disk()[1]) if removed else 0
         volumes = _volumes()
     return SweepReport(
-        containers, _sweep_volumes(volumes), counts[TREE_KIND], counts[TEMPLATE_KIND], images, busy
+        containers, _sweep_volumes(volumes), counts[TREE_KIND], counts[TEMPLATE_KIND], images, busy, freed
     )
+
+
+def _disk() -> tuple[dict[str, int], int]:
+    """Bytes of each volume, and of all layers of images, each counted once."""
+    usage = _usage()
+    return _volume_sizes(usage), int(usage.get("LayersSize") or 0)
+
+
+def _usage() -> Mapping[str, Any]:
+    with engine_errors("The engine could not say what its disk holds."):
+        usage: Mapping[str, Any] = engine().df()
+    return usage
+
+
+def _volume_sizes(usage: Mapping[str, Any]) -> dict[str, int]:
+    return {
+        str(volume["Name"]): max(0, int((volume.get("UsageData") or {}).get("Size", 0)))
+        for volume in usage.get("Volumes") or ()
+    }
 
 
 def cache_usage() -> CacheUsage:
     """How much the caches hold; takes the engine up to some seconds to add up."""
-    with engine_errors("The engine could not say what its disk holds."):
-        usage: Mapping[str, Any] = engine().df()
-    sizes = {
-        str(volume["Name"]): max(0, int((volume.get("UsageData") or {}).get("Size", 0)))
-        for volume in usage.get("Volumes") or ()
-    }
+    usage = _usage()
+    sizes = _volume_sizes(usage)
     images = [
         image
         for image in usage.get("Images") or ()
@@ -157,22 +178,47 @@ def _sweep_images(before: float) -> tuple[int, int]:
     removed = held = 0
     with engine_errors("The engine could not list its images."):
         found = engine().images(filters={"label": [IMAGE_LABEL, f"{IMAGE_OWNER_LABEL}={owner()}"]})
-    # Newest first: an image built on another of ours holds that one.
-    for image in sorted(found, key=lambda entry: -int(entry.get("Created", 0))):
-        if not _made_before((image.get("Labels") or {}).get(IMAGE_CREATED_LABEL), before):
+    kept: list[list[str]] = []  # layers of the images that stay
+    # Those with most layers first: one that stays holds those that it is built on, which the engine would
+    # strip of their names only.
+    for layers, image in sorted(((_layers(i["Id"]), i) for i in found), key=lambda pair: -len(pair[0])):
+        if not layers:
             continue
-        tags = [tag for tag in image.get("RepoTags") or () if tag.startswith("bedev/image:")]
-        try:
-            for name in tags or [image["Id"]]:
-                engine().remove_image(name, force=False, noprune=False)
+        if not _made_before((image.get("Labels") or {}).get(IMAGE_CREATED_LABEL), before):
+            kept.append(layers)
+        elif any(other[: len(layers)] == layers for other in kept) or not _remove_image(image):
+            kept.append(layers)
+            held += 1
+        else:
             removed += 1
+    return removed, held
+
+
+def _layers(image: str) -> list[str]:
+    """Empty where the image is gone."""
+    try:
+        return [str(layer) for layer in engine().inspect_image(image)["RootFS"].get("Layers") or ()]
+    except Exception as error:
+        if is_engine_error(error) and is_missing(error):
+            return []
+        with engine_errors("An image could not be inspected.", image):
+            raise
+        raise
+
+
+def _remove_image(image: Mapping[str, Any]) -> bool:
+    """Whether it is gone (one that a container uses stays)."""
+    tags = [tag for tag in image.get("RepoTags") or () if tag.startswith("bedev/image:")]
+    for name in tags or [str(image["Id"])]:
+        try:
+            engine().remove_image(name, force=False, noprune=False)
         except Exception as error:
             if is_engine_error(error) and is_busy(error):
-                held += 1
-            elif not (is_engine_error(error) and is_missing(error)):
-                with engine_errors("An image could not be removed.", str(image["Id"])):
+                return False
+            if not (is_engine_error(error) and is_missing(error)):
+                with engine_errors("An image could not be removed.", name):
                     raise
-    return removed, held
+    return True
 
 
 def _made_before(created: str | None, before: float) -> bool:

@@ -32,12 +32,13 @@ def gc(
         return 0
     from bedev.agent.report.evidence import size
 
+    freed = f"; freed {size(report.freed_bytes)}" if report.freed_bytes else ""
     output.line(
         f"removed: {report.containers} containers, {report.volumes} volumes, {report.images} images, "
-        f"{report.trees} prepared trees, {report.templates} data templates"
+        f"{report.trees} prepared trees, {report.templates} data templates{freed}"
     )
     if report.kept_in_use:
-        output.line(f"kept: {report.kept_in_use} that a run is using")
+        output.line(f"kept: {report.kept_in_use} that a run or another image is using")
     output.line(
         f"caches now: images {size(usage.image_bytes)} ({usage.images}), "
         f"trees {size(usage.tree_bytes)} ({usage.trees}), "
