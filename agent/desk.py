@@ -83,9 +83,9 @@ class Desk:
             if earlier.tree == proposal.tree:
                 return proof
         self.bench.rest()
-        self.journal.append(
-            "proposal", tree=proposal.tree, files=sorted(self.bench.edits), words=_words(proposal)
-        )
+        files = sorted(self.bench.edits)
+        self.screen.say(f"  proposal {len(self.proposals) + 1}: {proposal.title} ({', '.join(files[:4])})")
+        self.journal.append("proposal", tree=proposal.tree, files=files, words=_words(proposal))
         proof = self.judge(proposal.tree)
         self.journal.append("proof", digest=proof.digest, proof=proof.to_dict())
         self.proposals.append((proposal, proof))

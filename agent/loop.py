@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from bedev.agent.budget import Budget, BudgetEnds
 from bedev.agent.conversation import Acted, Conversation
 from bedev.agent.desk import Desk
 from bedev.agent.models.model import Block, Model, Reply, Request
-from bedev.agent.screen import Screen
+from bedev.agent.screen import Screen, seconds
 from bedev.sandboxes.errors import BedevError
 from bedev.tools.tool import Tool, ToolFailed, ToolResult
 from bedev.tools.workbench import explain_failure
@@ -49,12 +50,12 @@ def converse(
             except BudgetEnds as end:
                 return Ending("budget", end.words)
             talk.asking(room)
-            with screen.step(f"turn {budget.spent.turns}: {model.title}"):
+            with screen.working(f"turn {budget.spent.turns}: {model.title}"):
                 answer = model.reply(Request(talk.system, talk.tools, talk.messages, room), screen.detail)
             talk.replied(answer, budget.settle(answer.usage))
+            _show(answer, budget, screen)
         reply = talk.open
         assert reply is not None
-        _show(reply, budget, screen)
         if reply.stop_reason == "refusal":
             return Ending("refused", f"{model.title} refused: {reply.stop_detail or 'no reason given'}")
         if reply.stop_reason == "context_full":
@@ -86,7 +87,8 @@ def _act(
     name = str(block.get("name"))
     tool = tools.get(name)
     edits = None
-    with screen.step(f"{name} {_told(block)}".strip()):
+    began = time.monotonic()
+    with screen.working(f"{name} {_told(block)}".strip()):
         try:
             if tool is None:
                 raise ToolFailed(f"There is no tool {name!r}. The tools are: {', '.join(tools)}.")
@@ -100,7 +102,9 @@ def _act(
                 raise
             told = explain_failure(error)
             result = ToolResult(told.text, told.brief, error=True)
-    screen.say(f"  {'✗' if result.error else '→'} {result.brief}")
+    took = time.monotonic() - began
+    slow = f" ({seconds(took)})" if took >= 1 else ""
+    screen.say(f"  {'✗' if result.error else '→'} {name}: {result.brief}{slow}")
     talk.did(Acted(str(block["id"]), result.text, result.error, result.brief), edits)
 
 
@@ -119,10 +123,13 @@ def _told(block: Block) -> str:
 def _show(reply: Reply, budget: Budget, screen: Screen) -> None:
     spent = budget.spent
     money = f", ${spent.usd:.3f}" if spent.usd is not None else ""
-    cached = f", {reply.usage.cache_read_tokens:,} of {reply.usage.prompt_tokens:,} from the cache"
+    usage = reply.usage
+    cached = f", {usage.cache_read_tokens:,} of them cached" if usage.cache_read_tokens else ""
     screen.say(
-        f"turn {spent.turns}: {reply.usage.total:,} tokens"
-        f"{cached if reply.usage.cache_read_tokens else ''} (so far {spent.tokens:,}{money})"
+        f"turn {spent.turns}: {reply.seconds:.1f} s, {usage.total:,} tokens{cached} "
+        f"(so far {spent.tokens:,}{money})"
     )
     if reply.text:
-        screen.say("\n".join(f"  | {line}" for line in reply.text.splitlines()[:12]))
+        lines = [line for line in reply.text.splitlines() if line.strip()]
+        more = [f"  | ... {len(lines) - 8} more lines"] if len(lines) > 8 else []
+        screen.say("\n".join([*(f"  | {line}" for line in lines[:8]), *more]))

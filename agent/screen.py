@@ -32,6 +32,10 @@ class Screen(Protocol):
         """A step that takes time; steps nest. Its end, or its failure, is shown with its duration."""
         ...
 
+    def working(self, title: str) -> AbstractContextManager[None]:
+        """Something that takes time and whose outcome the caller says: shown only while it goes on."""
+        ...
+
     def say(self, text: str) -> None:
         """Something worth keeping: it stays on the screen."""
         ...
@@ -88,6 +92,10 @@ class PlainScreen:
             self._line(f"failed: {title} ({seconds(time.monotonic() - began)})")
             raise
         self._line(f"done: {title} ({seconds(time.monotonic() - began)})")
+
+    @contextlib.contextmanager
+    def working(self, title: str) -> Iterator[None]:
+        yield
 
     def say(self, text: str) -> None:
         for line in for_terminal(text).splitlines():
@@ -150,26 +158,32 @@ class LiveScreen:
 
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[None]:
-        title = one_line(title)
-        entry = (title, time.monotonic())
+        title, began, depth = one_line(title), time.monotonic(), len(self._open)
+        failed = True
+        try:
+            with self.working(title):
+                yield
+            failed = False
+        finally:
+            self._done(depth, title, time.monotonic() - began, failed)
+
+    @contextlib.contextmanager
+    def working(self, title: str) -> Iterator[None]:
+        entry = (one_line(title), time.monotonic())
         with self._lock:
-            depth = len(self._open)
             self._open.append(entry)
             self._detail = ""
             if self._live is None:
                 self._start()
-        failed = True
         try:
             yield
-            failed = False
         finally:
             with self._lock:
                 self._open.remove(entry)
                 self._detail = ""
-                # Taken down before the last line, so that an error or Ctrl-C leaves the cursor shown.
+                # Taken down before the next line, so that an error or Ctrl-C leaves the cursor shown.
                 if not self._open:
                     self._stop()
-            self._done(depth, title, time.monotonic() - entry[1], failed)
 
     def say(self, text: str) -> None:
         self._print(for_terminal(text))
