@@ -18,7 +18,7 @@ class Input(ToolInput):
 
 @reported
 def run(bench: Workbench, given: Input) -> ToolResult:
-    notes = bench.ready()
+    notes = bench.ready_to_look()
     app = bench.app
     schema = app.engine.schema(app.admin, app.database.database)
     changes = schema_words.differences(bench.base_schema(), schema) if bench.migrations else ()

@@ -16,12 +16,7 @@ class Input(ToolInput):
 def run(bench: Workbench, given: Input) -> ToolResult:
     if "\0" in given.command:
         raise ToolFailed("A command cannot hold a NUL character.")
-    notes = []
-    try:
-        notes.append(bench.ready().strip())
-    except ToolFailed as failure:
-        # whoever mends a migration needs commands for it
-        notes.append(f"[{failure.text}]")
+    notes = [bench.ready_to_look().strip()]
     before = bench.database_state()
     result = bench.app.run(given.command, timeout=given.timeout_seconds)
     changed = bench.look_at_changes(before)

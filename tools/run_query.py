@@ -27,7 +27,7 @@ class Input(ToolInput):
 
 @reported
 def run(bench: Workbench, given: Input) -> ToolResult:
-    notes = bench.ready()
+    notes = bench.ready_to_look()
     app = bench.app
     sql = one_statement(given.sql, app.engine.dialect)
     schema = app.engine.schema(app.admin, app.database.database)

@@ -110,7 +110,9 @@ def _place(message: str) -> str:
 
 
 def _message(case: TestCase) -> str:
-    text = case.message.replace(f"{WORKSPACE}/", "").removeprefix(case.id).strip()
+    lines = case.message.replace(f"{WORKSPACE}/", "").removeprefix(case.id).splitlines()
+    kept = [line for line in lines if line.strip() and not re.match(r"\s*(/|vendor/)\S{1,300}:\d+\s*$", line)]
+    text = "\n".join(kept)
     return text if len(text) <= MESSAGE else f"{text[:MESSAGE]}…"
 
 

@@ -13,10 +13,11 @@ import contextlib
 import functools
 import hashlib
 import posixpath
+import re
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import pathspec
@@ -36,6 +37,8 @@ MOST_FILE_BYTES = 1 << 20
 MOST_FILES = 200
 SHOWN_CHARACTERS = 12_000
 """How much of one output a model sees at once; the rest has a handle."""
+MOST_CHARACTERS = 20_000
+"""Of any tool's whole answer."""
 KEPT_CHARACTERS = 4 << 20
 KEPT_TOTAL = 32 << 20
 """Of texts that are kept for read_output, in characters; the oldest go first."""
@@ -89,6 +92,7 @@ class Workbench:
         self._app: Application | None = None
         self._base_app: Application | None = None
         self._since = ""
+        self._opened: frozenset[str] = frozenset()
         self._came: frozenset[str] = frozenset()
         self._migrated: str = _digest({})
         self._built: str = _digest({})
@@ -120,6 +124,7 @@ class Workbench:
             self._app = self.open_application(self.edits)
             listing = self._files()
             self._since = max((when for _, when in listing.values()), default="0")
+            self._opened = frozenset(listing)
             self._came = frozenset(p for p in self.base.paths() if p in listing or p in self.edits)
             self._migrated, self._built, self._served = _digest({}), _digest(self.edits), None
             self._failed, self.touched = None, ""
@@ -227,8 +232,11 @@ class Workbench:
         left out (links, large files). Raises ToolFailed where there are too many."""
         listing = self._files()
         words: list[str] = []
+        # the files of a folder that was moved keep the time of their last change
         changed = [
-            p for p, (kind, ctime) in listing.items() if ctime > self._since and not self.is_product(p)
+            path
+            for path, (_, when) in listing.items()
+            if (when > self._since or path not in self._opened) and not self.is_product(path)
         ]
         if len(changed) > MOST_FILES:
             raise ToolFailed(
@@ -313,6 +321,16 @@ class Workbench:
         seconds = time.monotonic() - began
         return f"the workspace was built again in {seconds:.0f} s" if seconds > WORTH_SAYING else ""
 
+    def ready_to_look(self) -> str:
+        """The same for tools that only look: where the workspace's migrations fail they see base's database,
+        and the model is told why (in full the first time)."""
+        known = self._failed
+        try:
+            return self.ready()
+        except ToolFailed as failure:
+            told = self._failed is not None and known is not None and known[0] == self._failed[0]
+            return f"[{failure.brief if told else failure.text.strip()}]\n[this is base's database]\n"
+
     @property
     def migrations(self) -> Mapping[str, bytes | None]:
         """The edits that are migrations."""
@@ -360,15 +378,17 @@ class Workbench:
             self._base_schema = app.engine.schema(app.admin, app.database.database)
         return self._base_schema
 
-    def database_state(self) -> tuple[str, int | None] | None:
+    def database_state(self) -> tuple[Schema, int | None] | None:
         """What tells whether a command changed the database: its schema, and how many rows were written.
         None where the server is dead."""
         try:
-            return self.app.schema_dump(), self.app.counters().rows_written
+            schema = self.app.engine.schema(self.app.admin, self.app.database.database)
+            same = Schema(tuple(replace(table, rows=0) for table in schema.tables))
+            return same, self.app.counters().rows_written
         except (DatabaseError, SandboxBroken):
             return None
 
-    def look_at_changes(self, before: tuple[str, int | None] | None) -> str:
+    def look_at_changes(self, before: tuple[Schema, int | None] | None) -> str:
         """Note where the database is no longer as it was `before`; words for the model."""
         after = self.database_state()
         if after is None:
@@ -412,7 +432,8 @@ class Workbench:
     # what a model sees
 
     def shown(self, result: CommandResult) -> str:
-        """A command's output, bounded, with handles for the rest."""
+        """A command's output, bounded, with handles for the rest; white space at the ends of lines and more
+        than one empty line say nothing and cost tokens."""
         parts = []
         for name, output in (("stdout", result.stdout), ("stderr", result.stderr)):
             if output.text.strip():
@@ -424,6 +445,8 @@ class Workbench:
         text = output if isinstance(output, str) else output.text
         truncated = not isinstance(output, str) and output.truncated
         head = f"[{title}]\n" if title else ""
+        if not isinstance(output, str) and not truncated:
+            text = re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+(?=\n|\Z)", "", text)).strip("\n")
         if len(text) <= limit and not truncated:
             return head + text.rstrip("\n")
         handle = self.keep(output)
@@ -512,12 +535,16 @@ def explain_failure(error: BedevError) -> ToolFailed:
 
 
 def reported(run: Callable[[Workbench, Any], ToolResult]) -> Callable[[Workbench, Any], ToolResult]:
-    """A tool's function whose errors of sandbox and database are told to the model: ToolFailed."""
+    """A tool's function whose errors of sandbox and database are told to the model (ToolFailed), and whose
+    answer is bounded whatever the tool did."""
 
     @functools.wraps(run)
     def told(bench: Workbench, given: Any) -> ToolResult:
         try:
-            return run(bench, given)
+            result = run(bench, given)
+            return replace(result, text=bench.bounded(result.text, limit=MOST_CHARACTERS))
+        except ToolFailed as said:
+            raise ToolFailed(bench.bounded(said.text, limit=SHOWN_CHARACTERS), said.brief) from said
         except BedevError as error:
             failure = explain_failure(error)
             died = bench.revive() if isinstance(error, SandboxBroken) else ""

@@ -199,13 +199,22 @@ def value_queries(parameter: Parameter, seed: int, dialect: str = "mysql") -> tu
     # CONCAT makes text of any type in every server that we know, also where '' is no number.
     there = f"FROM {table} WHERE {column} IS NOT NULL AND CONCAT({column}, '') <> ''"
     counted = f"SELECT {column} AS value, COUNT(*) AS times {there} GROUP BY {column}"
-    by_hash = f"MD5(CONCAT('{int(seed)}:', {column}))"
+    by_hash = _hash(f"CONCAT('{int(seed)}:', {column})", dialect)
+    by_hash_of_value = _hash(f"CONCAT('{int(seed)}:', value)", dialect)
     return (
         f"{counted} ORDER BY times DESC, {column} LIMIT 1",
         f"{counted} ORDER BY times, {by_hash}, {column} LIMIT 1",
         f"SELECT value FROM (SELECT DISTINCT {column} AS value {there}) AS found "
-        f"ORDER BY MD5(CONCAT('{int(seed)}:', value)), value LIMIT 3",
+        f"ORDER BY {by_hash_of_value}, value LIMIT 3",
     )
+
+
+_HASHES = {"mysql": "SHA2({}, 256)"}  # MD5 is no part of MySQL since 9.6
+_HASHES["mariadb"] = _HASHES["mysql"]
+
+
+def _hash(text: str, dialect: str) -> str:
+    return _HASHES.get(dialect or "mysql", "MD5({})").format(text)
 
 
 def count_query(parameter: Parameter, value: str | None = None, dialect: str = "mysql") -> str:

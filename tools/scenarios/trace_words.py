@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+from bedev.sandboxes.sandbox import WORKSPACE
 from bedev.tools.database.workload import Workload, n_plus_one
 from bedev.tools.masking import Mask
 from bedev.tools.scenarios.compare import Answer, Difference
@@ -113,12 +114,15 @@ def _masked(text: str, mask: Mask) -> str:
 
 
 def log_words(log: str) -> str:
-    """The line of a server's log that says what went wrong, and a few after it."""
+    """The last line of a server's log that says what went wrong, and the application's own frames."""
     lines = log.splitlines()
     hits = [i for i, line in enumerate(lines) if re.search(r"error|exception", line, re.IGNORECASE)]
-    at = next((i for i in reversed(hits) if re.match(r"\s*(#\d|\{main)", lines[i]) is None), None)
-    shown = lines[-3:] if at is None else lines[at : at + 3]
-    return "\n".join(cut(line, 400) for line in shown)
+    at = next((i for i in reversed(hits) if re.match(r"\s*(#\d|\{main|at )", lines[i]) is None), None)
+    if at is None:
+        return "\n".join(cut(line, 400) for line in lines[-3:])
+    own = [line for line in lines[at + 1 :] if f"{WORKSPACE}/" in line and f"{WORKSPACE}/vendor/" not in line]
+    shown = [cut(lines[at], 400), *(cut(line, 200) for line in own[:2])]
+    return "\n".join(line.replace(f"{WORKSPACE}/", "") for line in shown)
 
 
 def _number(value: float | None, digits: int) -> str:
