@@ -21,11 +21,11 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from bedev.agent.failpoints import failpoint
 from bedev.agent.redaction import Redactor
-from bedev.agent.runlock import RunLock
+from bedev.agent.runlock import RunLock, running
 from bedev.sandboxes.errors import Paused, UsageError
 
 __all__ = ["Journal", "Record", "RunLock", "RunSummary", "list_runs"]
@@ -49,7 +49,8 @@ class Record:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run as lists show it. What did not happen yet is None; `damaged` says why a journal is unreadable."""
+    """A run as lists show it. What did not happen yet is None; `damaged` says why a journal is unreadable.
+    `state`: one without an end is `running` where its process holds the lock, else that was `killed`."""
 
     run: str
     task: str
@@ -60,6 +61,7 @@ class RunSummary:
     base: str | None = None
     finished: str | None = None
     damaged: str | None = None
+    state: Literal["finished", "running", "killed", "damaged"] = "finished"
 
 
 class Journal:
@@ -257,17 +259,18 @@ class Journal:
 
 def list_runs(state: Path) -> tuple[RunSummary, ...]:
     """The runs of a repository (its `state` folder), newest first, from their journals alone."""
+    going_on = running(state)
     found = []
     for path in sorted(state.glob("*/journal")):
         try:
             with Journal.open(path.parent, read_only=True) as journal:
-                found.append(_summary(path.parent.name, journal.records()))
+                found.append(_summary(path.parent.name, journal.records(), going_on))
         except UsageError as error:
-            found.append(RunSummary(path.parent.name, "", "", damaged=error.what))
+            found.append(RunSummary(path.parent.name, "", "", damaged=error.what, state="damaged"))
     return tuple(sorted(found, key=lambda run: (run.started, run.run), reverse=True))
 
 
-def _summary(run: str, records: tuple[Record, ...]) -> RunSummary:
+def _summary(run: str, records: tuple[Record, ...], going_on: str | None) -> RunSummary:
     first = next((record for record in records if record.kind == "started"), None)
     ends = (record for record in reversed(records) if record.kind in ("finished", "resumed"))
     last = next(ends, None)
@@ -284,6 +287,7 @@ def _summary(run: str, records: tuple[Record, ...]) -> RunSummary:
         commit=end.get("commit"),
         base=start.get("base"),
         finished=last.at if last else None,
+        state="finished" if last else "running" if run == going_on else "killed",
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from bedev.sandboxes.errors import BedevError
 
-RUN_COMMANDS = ("fix", "verify")
+RUN_COMMANDS = ("fix", "verify", "resume")
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -42,10 +42,13 @@ def failure_json(command: str, outcome: str, what: str, where: str = "", next_st
     """The one object of --json where a command ended without an answer."""
     problem = {"what": what, "where": where, "next": next_step}
     if command in RUN_COMMANDS:
-        keys = ("run", "branch", "commit", "base", "scenario", "proof", "usage", "report")
+        from bedev.agent.runlock import RunLock
+
+        keys = ("branch", "commit", "base", "scenario", "proof", "usage", "report")
         print_json(
             {
                 "schema": "bedev.run/1",
+                "run": RunLock.last or None,
                 "outcome": outcome,
                 **dict.fromkeys(keys),
                 "message": what,

@@ -33,7 +33,7 @@ def runs(repo: options.Repo = Path("."), json: options.Json = False) -> int:
         (
             run.run,
             run.started[:16].replace("T", " "),
-            run.outcome or ("damaged" if run.damaged else "not finished"),
+            run.outcome or {"running": "going on"}.get(run.state, run.state),
             run.branch or "",
             run.task or run.damaged or "",
         )
@@ -51,9 +51,11 @@ def show(
     """Show what a run did, record by record, and its proof."""
     from bedev.agent.journal import Journal
     from bedev.agent.repository import Repository
+    from bedev.agent.runlock import running
 
     with Repository.open(repo) as repository:
         folder = run_folder(repository.state, run)
+        going_on = running(repository.state) == folder.name
     with Journal.open(folder, read_only=True) as journal:
         records = journal.records()
     if json:
@@ -73,6 +75,8 @@ def show(
         output.line(
             f"{record.at[11:19]}  {one_line(record.kind, 20):16} {one_line(_brief(fields), 400)}".rstrip()
         )
+    if not any(record.kind == "finished" for record in records):
+        output.line("going on" if going_on else f"killed; to go on with it: bedev resume {folder.name}")
     if proof is not None:
         output.line()
         print_proof(proof, sys.stdout)

@@ -23,6 +23,7 @@ from bedev.agent.commands import demo, gc, options, verify
 from bedev.agent.gate.claims import NEEDS
 from bedev.agent.gate.proof import Check, Proof
 from bedev.agent.requests import FixRequest, RunResult, VerifyRequest, VerifyResult
+from bedev.agent.runlock import RunLock
 from bedev.sandboxes.errors import EnvironmentUnusable, Paused, UsageError
 
 BEDEV = Path(sys.executable).with_name("bedev")
@@ -412,6 +413,31 @@ def test_runs_and_show_read_the_journals(tmp_path: Path, capsys: pytest.CaptureF
     assert cli.run(["runs", "--json", "--repo", str(repository)]) == 0
     assert json.loads(capsys.readouterr().out)["runs"][0]["outcome"] == "verified"
     assert cli.run(["show", "zz", "--repo", str(repository)]) == 2
+    with Journal.create(state / "cd34", "cd34") as journal:
+        journal.append("started", task="killed at once", base="b" * 40)
+    capsys.readouterr()
+    assert cli.run(["runs", "--repo", str(repository)]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[3] == "killed"
+    assert cli.run(["show", "cd34", "--repo", str(repository)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "killed; to go on with it: bedev resume cd34"
+    with RunLock(state, "cd34"):
+        assert cli.run(["runs", "--repo", str(repository)]) == 0
+        assert "going on" in capsys.readouterr().out
+        assert cli.run(["show", "cd34", "--repo", str(repository)]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == "going on"
+
+
+def test_an_interrupted_run_says_which_one_it_was(
+    runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fix(request: FixRequest, screen: object) -> RunResult:
+        with RunLock(tmp_path, "ef56"):
+            raise KeyboardInterrupt
+
+    runs(fix=fix)
+    assert cli.run(["fix", "slow", "--json"]) == 130
+    document = json.loads(capsys.readouterr().out)
+    assert (document["run"], document["outcome"]) == ("ef56", "interrupted")
 
 
 def test_the_demo_makes_a_repository_of_the_example(tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from bedev.agent.failpoints import FAILPOINTS
 from bedev.agent.journal import Journal, RunLock, list_runs
 from bedev.agent.redaction import HIDDEN, Redactor
+from bedev.agent.runlock import running
 from bedev.sandboxes.errors import Paused, UsageError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -350,3 +352,64 @@ def test_runs_are_listed_newest_first_with_what_became_of_them(tmp_path: Path) -
         ("r2", "slow orders", None, None),
         ("r1", "slow users", "verified", "bedev/slow-users-r1"),
     ]
+
+
+GOING_ON = """
+import sys
+from pathlib import Path
+from bedev.agent.journal import Journal, RunLock
+state = Path(sys.argv[1])
+with RunLock(state, "r1"), Journal.create(state / "r1", "r1") as journal:
+    journal.append("started", task="slow users")
+    print("started", flush=True)
+    sys.stdin.read()
+    journal.append("finished", outcome="verified")
+"""
+
+
+def test_a_run_that_was_killed_is_told_from_one_that_is_going_on(tmp_path: Path) -> None:
+    with Journal.create(tmp_path / "r0", "r0") as journal:
+        journal.append("started", task="an older one")
+    process = subprocess.Popen(
+        [sys.executable, "-c", GOING_ON, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"started\n"
+        states = {found.run: found.state for found in list_runs(tmp_path)}
+        assert states == {"r0": "killed", "r1": "running"}
+        assert running(tmp_path) == "r1"
+    finally:
+        process.kill()
+        process.communicate()
+    assert running(tmp_path) is None, "the lock file still names it"
+    assert {found.run: found.state for found in list_runs(tmp_path)} == {"r0": "killed", "r1": "killed"}
+
+
+def test_a_run_that_ended_is_finished_until_it_is_resumed(tmp_path: Path) -> None:
+    with Journal.create(tmp_path / "r1", "r1") as journal:
+        journal.append("started", task="slow users")
+        journal.append("finished", outcome="paused")
+        assert [found.state for found in list_runs(tmp_path)] == ["finished"]
+        journal.append("resumed")
+    assert [found.state for found in list_runs(tmp_path)] == ["killed"]
+    with RunLock(tmp_path, "r1"):
+        assert [found.state for found in list_runs(tmp_path)] == ["running"]
+
+
+def test_looking_who_has_the_lock_never_keeps_a_run_from_it(tmp_path: Path) -> None:
+    with RunLock(tmp_path):
+        pass
+    code = (
+        "import sys; from pathlib import Path; from bedev.agent.runlock import running\n"
+        "while True: running(Path(sys.argv[1]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, tmp_path])
+    try:
+        for _ in range(100):
+            with RunLock(tmp_path):
+                pass
+            time.sleep(0.005)
+    finally:
+        process.kill()
+        process.wait()
