@@ -173,9 +173,9 @@ def _print_choice(name: str, why: str, name_from: str, endpoint: Endpoint) -> No
 
 
 def _print_check(found: ModelCheck) -> None:
-    from bedev.agent.report.encode import one_line
+    from bedev.agent.report.encode import for_terminal
 
     output.line()
     output.line(f"One test call: {'it works.' if found.works else 'a run would not work with it.'}")
     for text in found.lines:
-        output.line(f"  {one_line(text)}")
+        output.line(f"  {for_terminal(text, limit=300)}")

@@ -10,7 +10,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -217,14 +217,15 @@ class Claude:
                 )
                 request_id = response.headers.get("request-id", "")
                 self.streamed = "json" not in response.headers.get("content-type", "")
-                if not self.streamed:
-                    message = json.loads(response.read())
-                    answer.take_message(message)
-                    yield request_id, message
-                    return
-                for sse in anthropic.Stream.raw_events(response.http_response):
-                    event = _event(sse.data)
-                    if event.get("type") == "error" or sse.event == "error":
+                documents: Iterable[tuple[str | None, str]]
+                if self.streamed:
+                    raw = anthropic.Stream.raw_events(response.http_response)
+                    documents = ((sse.event, sse.data) for sse in raw)
+                else:
+                    documents = ((None, response.read().decode()),)
+                for name, data in documents:
+                    event = _event(name, data)
+                    if event.get("type") == "error":
                         fault = self._stream_error(event, response.headers, answer)
                         break
                     answer.feed(event)
@@ -306,14 +307,15 @@ def no_key() -> UsageError:
     )
 
 
-def _event(data: str) -> Mapping[str, Any]:
-    """An event's JSON; empty for what has none (comments, `[DONE]`). Raises ValueError."""
+def _event(name: str | None, data: str) -> Mapping[str, Any]:
+    """An event's JSON, with its name as the type where it has none; a ping for what is no event (an empty
+    one, `[DONE]`). Raises ValueError."""
     if not data.strip() or data.strip() == "[DONE]":
         return {"type": "ping"}
     event = json.loads(data)
     if not isinstance(event, Mapping):
         raise ValueError("an event that is no object")
-    return {"type": "unknown", **event}
+    return {"type": name or "unknown", **event}
 
 
 def _error_of(body: object) -> Mapping[str, Any]:

@@ -112,7 +112,7 @@ def persist(
     raise Paused(
         f"The model gave no usable answer: {fault.what} (asked {times} within {_seconds(lost)}).",
         where=host,
-        next_step="`bedev models` says whether the server answers again; then resume the run.",
+        next_step=f"See that {host} is up and can be reached (`bedev models` tries it); then resume the run.",
         detail=fault.detail,
     )
 

@@ -101,6 +101,8 @@ class Answer:
                 self._merge_usage(event.get("usage"))
             case "message_stop":
                 self._stopped = True
+            case "message":
+                self._take_message(event)
 
     def _add(self, index: int, delta: Mapping[str, Any]) -> None:
         block = self._blocks[index]
@@ -114,7 +116,9 @@ class Answer:
         elif kind == "citations_delta":
             block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
 
-    def _grow(self, pieces: list[str], piece: str) -> None:
+    def _grow(self, pieces: list[str], piece: object) -> None:
+        if not isinstance(piece, str):
+            raise TypeError("a piece of text that is none")
         self._size += len(piece)
         if self._size > MOST_CHARACTERS:
             raise Incomplete("the answer does not end")
@@ -124,10 +128,8 @@ class Answer:
         # The counts of message_delta are totals; what it leaves out stays as message_start said.
         self._usage.update({k: v for k, v in (usage or {}).items() if v is not None})
 
-    def take_message(self, message: Mapping[str, Any]) -> None:
-        """Take a whole message instead of a stream: some servers do not stream though asked to."""
-        if message.get("type") != "message" or not isinstance(message.get("content"), list):
-            raise Incomplete("the server answered with something that is no message")
+    def _take_message(self, message: Mapping[str, Any]) -> None:
+        """A whole message instead of a stream: some servers do not stream though asked to."""
         self._message = dict(message)
         self._merge_usage(message.get("usage"))
         self._blocks = {i: dict(block) for i, block in enumerate(message["content"])}

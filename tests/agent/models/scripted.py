@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import json
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -198,6 +199,11 @@ class Server:
         self._http.shutdown()
         self._http.server_close()
 
+    def encrypt(self, context: ssl.SSLContext) -> None:
+        """Speak TLS from now on; `url` says so."""
+        self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
+        self.url = self.url.replace("http:", "https:")
+
     @property
     def bodies(self) -> list[dict[str, Any]]:
         return [request.body for request in self.requests]
@@ -363,7 +369,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _event(self, event: Event) -> None:
-        data = f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
+        name = event["type"]
+        shown = {k: v for k, v in event.items() if k != "type"} if event.get("_untyped") else event
+        data = f"event: {name}\ndata: {json.dumps(shown)}\n\n".encode()
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
         self.wfile.flush()
 

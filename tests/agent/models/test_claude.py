@@ -362,6 +362,13 @@ def test_an_input_that_comes_with_the_block_is_taken() -> None:
         assert answer.tool_uses[0]["input"] == {"cmd": "ls"}
 
 
+def test_events_whose_kind_is_only_in_their_name_are_understood() -> None:
+    answer, _ = ask(
+        [tool("run", {"cmd": "ls"}, edit=lambda e: [{**x, "_untyped": True} for x in e])], "compat"
+    )
+    assert answer.tool_uses[0]["input"] == {"cmd": "ls"}
+
+
 def test_thinking_without_a_signature_is_kept() -> None:
     answer, _ = ask([reply(thinking("hm", ""), text("hello"))], "compat")
     assert answer.content[0] == {"type": "thinking", "thinking": "hm", "signature": ""}

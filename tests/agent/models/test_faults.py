@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 import socket
+import ssl
+import subprocess
 import traceback
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +18,22 @@ from bedev.agent.models.claude import Claude
 from bedev.agent.models.model import ModelRefusesRequest
 from bedev.agent.models.retry import MOST_BROKEN
 from bedev.sandboxes.errors import BedevError, Paused
-from scripted import Answer, Event, Server, Step, cut, drop, err, hang, reply, say, text, tool, tool_use
+from scripted import (
+    Answer,
+    Event,
+    Failure,
+    Server,
+    Step,
+    cut,
+    drop,
+    err,
+    hang,
+    reply,
+    say,
+    text,
+    tool,
+    tool_use,
+)
 
 OK = say("well again")
 
@@ -258,8 +277,30 @@ def test_a_page_instead_of_an_answer_is_asked_again() -> None:
 
 
 def test_an_answer_in_one_piece_that_is_none_is_asked_again() -> None:
-    answer, _ = ask([err(200), OK])
+    answer, _ = ask([Failure(200, ["hello"]), OK])
     assert answer.attempts == 2
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
+def test_a_certificate_that_nobody_vouches_for_pauses_the_run_at_once(tmp_path: Path) -> None:
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
+    subprocess.run([*command, "-keyout", key, "-out", cert, "-days", "1"], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    with Server([OK]) as server:
+        server.encrypt(context)
+        with pytest.raises(Paused) as caught:
+            client(server).reply()
+    assert "certificate of 127.0.0.1" in caught.value.what
+    assert "SSL_CERT_FILE" in caught.value.next_step
+    assert server.requests == []
+
+
+def test_an_error_in_one_piece_with_status_200_means_what_it_says() -> None:
+    step = Failure(200, {"type": "error", "error": {"type": "authentication_error", "message": "revoked"}})
+    with Server([step]) as server, pytest.raises(Paused, match="is refused"):
+        client(server).reply()
 
 
 # Secrets

@@ -90,7 +90,7 @@ def test_broken_answers_are_counted_apart_from_refused_ones() -> None:
 
 
 @given(
-    wishes=st.lists(st.one_of(st.none(), st.floats(0.001, 1e9)), min_size=1, max_size=30),
+    wishes=st.lists(st.one_of(st.none(), st.floats(0.001, 1e9)), min_size=1, max_size=12),
     patience=st.floats(0, 1000),
 )
 def test_no_wait_is_longer_than_a_minute_and_all_together_not_longer_than_patience(
