@@ -132,6 +132,7 @@ class Answer:
         """A whole message instead of a stream: some servers do not stream though asked to."""
         self._message = dict(message)
         self._merge_usage(message.get("usage"))
+        self._pieces, self._json = {}, {}
         self._blocks = {i: dict(block) for i, block in enumerate(message["content"])}
         self._delta = {k: message.get(k) for k in ("stop_reason", "stop_details")}
         self._stopped = True
