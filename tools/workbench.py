@@ -232,11 +232,12 @@ class Workbench:
         left out (links, large files). Raises ToolFailed where there are too many."""
         listing = self._files()
         words: list[str] = []
-        # the files of a folder that was moved keep the time of their last change
+        # The files of a folder that was moved, there or back, keep the time of their last change.
         changed = [
             path
             for path, (_, when) in listing.items()
-            if (when > self._since or path not in self._opened) and not self.is_product(path)
+            if (when > self._since or path not in self._opened or path in self.edits)
+            and not self.is_product(path)
         ]
         if len(changed) > MOST_FILES:
             raise ToolFailed(

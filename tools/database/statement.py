@@ -47,7 +47,7 @@ def refused(error: DatabaseError, sql: str, schema: Schema, mask: Mask, role: st
         if re.fullmatch(r"\w+", wanted) and wanted.lower() not in known and near:
             lines.append(f"Nearest names: {', '.join(near)}.")
             break
-    if not is_read(sql) or "denied" in said.lower():
+    if not is_read(sql) or re.search("denied|read.only", said, re.I):
         lines.append(
             "This role can only read. Change data for a try with run_command (the application's console), "
             "the schema with a migration (edit_file)."
