@@ -144,6 +144,11 @@ class RepositorySettings:
             lines={key: file.line(*homes.get(key, ("recipe", key))) for key in recipe},
         )
 
+    def without_database_server(self) -> RepositorySettings:
+        """The same without its engine and the engine's image, for a user who chose another engine."""
+        own = {k: v for k, v in self.recipe.items() if k not in ("engine", "engine_image")}
+        return dataclasses.replace(self, engine="", recipe=own) if self.engine else self
+
     def apply(self, recipe: Recipe, name: str = "bedev.toml") -> Recipe:
         """The recipe with these overrides, each recorded as a Finding.
 

@@ -119,6 +119,8 @@ def open_subject(
         )
     content = tree.read("bedev.toml")
     own = RepositorySettings.parse(content) if content is not None else RepositorySettings()
+    if engine and engine != own.engine:
+        own = own.without_database_server()
     settings = settings.with_repository(own)
     stack, recipe = stacks.detect(tree, engine or own.engine, own.stack)
     recipe = own.apply(recipe)

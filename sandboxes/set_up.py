@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from bedev.sandboxes.engines import engine as engines
 from bedev.sandboxes.engines.engine import Engine
+from bedev.sandboxes.errors import DiskFull, EnvironmentUnusable
 from bedev.sandboxes.recipe import Recipe
 from bedev.sandboxes.sandbox import STACK_FILES, HostAccess, ImageSpec, Progress, Sandbox, TreeFile
 from bedev.sandboxes.stacks.stack import Stack
@@ -45,13 +47,29 @@ def bring_up(
     app_image = sandbox.ensure_image(
         ImageSpec(recipe.image, recipe.packages, recipe.image_lines, stack_files), progress
     )
-    db_image = sandbox.ensure_image(
-        engine.image_spec(recipe.engine_image or engine.default_image()), progress
-    )
+    db_image = _database_image(sandbox, engine, recipe, progress)
     steps = stack.set_up_steps(recipe)
     key = key_of(tree_id, app_image, [(s.command, s.network, dict(s.env)) for s in steps])
     tree_key = sandbox.prepare_tree(key, files, app_image, steps, access, progress)
     return Brought(sandbox, stack, engine, recipe, app_image, db_image, tree_key, time.monotonic() - started)
+
+
+def _database_image(sandbox: Sandbox, engine: Engine, recipe: Recipe, progress: Progress) -> str:
+    """Where the server's image cannot be had, the error says which other engine may stand in."""
+    try:
+        return sandbox.ensure_image(
+            engine.image_spec(recipe.engine_image or engine.default_image()), progress
+        )
+    except EnvironmentUnusable as error:
+        others = engines.compatible(engine)
+        if others and not isinstance(error, DiskFull):
+            titles = " or ".join(other.title for other in others)
+            flags = " or ".join(f"--engine {other.name}" for other in others)
+            error.next_step += (
+                f"; or, where {titles} will do in place of {engine.title}, say so, "
+                f"and the proof states it: {flags}"
+            )
+        raise
 
 
 def key_of(*parts: Any) -> str:

@@ -430,3 +430,9 @@ def load(name: str) -> Engine:
     module = importlib.import_module(f"bedev.sandboxes.engines.{name}")
     engine: Engine = module.ENGINE
     return engine
+
+
+def compatible(engine: Engine) -> tuple[Engine, ...]:
+    """The other engines that speak the same dialect of SQL: they may stand in where the user says so."""
+    others = (load(name) for name in names() if name != engine.name)
+    return tuple(other for other in others if other.dialect == engine.dialect)

@@ -174,8 +174,8 @@ def wait_until_ready(probe: Probe, instance: Instance, service: Service, title: 
     )
 
 
-# Where a disk is full, MyISAM and Aria wait for somebody to make room, for ever. Nobody will: the server ends,
-# and whoever waits for it is told at once. `$$` is the server, which takes the shell's place.
+# Where a disk is full, MyISAM and Aria wait for somebody to make room, for ever. Nobody will: the server
+# ends, and whoever waits for it is told at once. `$$` is the server, which takes the shell's place.
 NO_WAIT = (
     "trap '' TERM INT; while IFS= read -r line; do printf '%s\\n' \"$line\"; "
     "[[ $line != *'Waiting for someone to free space'* ]] || kill -KILL $$; done"

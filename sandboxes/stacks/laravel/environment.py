@@ -117,8 +117,9 @@ def derive(
             substitutions.append(f"{name}: removed (the pod's database is given by host and port)")
     put("DB_CONNECTION", connection)
     for name in config.variables.get("collation", ("DB_COLLATION",)):
-        if engine == "mariadb" and "_0900_" in values.get(name, ""):
-            put(name, "utf8mb4_unicode_ci")  # MySQL 8's collations are unknown to MariaDB before 11.4
+        # MySQL 8's collations are unknown to MariaDB before 11.4, and MariaDB's newer ones to MySQL.
+        if {"mariadb": "_0900_", "mysql": "_uca1400_"}.get(engine, " ") in values.get(name, ""):
+            put(name, "utf8mb4_unicode_ci")
     text = text_of(tree, "config/database.php") or ""
     for setting, standard in STANDARD.items():
         for name in config.variables.get(setting, ()):
