@@ -30,7 +30,8 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Asked:
-    """One question on one data set: base's answers (several runs), the patch's, and the work of each."""
+    """One question on one data set: base's answers (several runs), the patch's, and the work of each.
+    `said` is what the patch's server wrote where it answered with an error: text of the repository."""
 
     question: Question
     base: tuple[Answer, ...]
@@ -42,6 +43,7 @@ class Asked:
     patch_counters: Counters
     empty: bool
     refusal: str = ""
+    said: str = ""
 
     @property
     def base_work(self) -> int:

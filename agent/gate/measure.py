@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from bedev.agent.gate.case import Asked, Case, DataSetResult, Timing, Watcher
 from bedev.agent.gate.checks.faster import pairs_for
+from bedev.agent.gate.server_log import error_line, since
 from bedev.sandboxes.application import Application
 from bedev.sandboxes.data import DataFacts
 from bedev.sandboxes.engines.engine import Column, Counters, Statement
@@ -175,6 +176,7 @@ def _ask_patch(
 ) -> Asked:
     # the patch's very first ask counts: an answer that it keeps for ever would cost nothing the second time
     cold = Counters()
+    log = patch.server_log()
     try:
         patched, cold = counted_once(patch, question, scenario)
     except (DatabaseError, SandboxBroken) as error:
@@ -192,6 +194,7 @@ def _ask_patch(
         counted(base, question, scenario),
         cold,
         compare.is_empty(answers[0]),
+        said=error_line(since(log, patch.server_log())) if (patched.status or 0) >= 500 else "",
     )
 
 

@@ -187,6 +187,18 @@ def test_the_same_branch_with_a_shorter_list_is_rejected(shop: Shop) -> None:
     assert "50 items" in failed["evidence"]["counterexample"]["patch"]
 
 
+def test_a_route_that_breaks_on_the_patch_is_rejected_with_the_servers_words(shop: Shop) -> None:
+    text = text_at(shop.repository, "main", MEMBERS)
+    wrong = replaced(text, "->where('contact', $contact)", "->where('kontact', $contact)")
+    name = branch(shop.repository, "wrong", "main", {MEMBERS: wrong})
+    code, document = shop.verify(name, SCENARIO)
+    assert (code, document["outcome"]) == (1, "rejected"), shop.text
+    summary = check(document, "same_answers")["summary"]
+    assert "500 instead of 200" in summary
+    assert "(text of the repository)" in summary
+    assert "Unknown column 'kontact'" in summary
+
+
 def test_a_patch_of_white_space_is_rejected_at_once(shop: Shop) -> None:
     text = text_at(shop.repository, "main", MEMBERS)
     name = branch(shop.repository, "blank", "main", {MEMBERS: text + "\n"})

@@ -10,6 +10,11 @@ from bedev.agent.gate.proof import Check
 ORDER = 40
 
 
+def _words(counterexample: dict[str, object]) -> str:
+    said = counterexample.get("server_log")
+    return f"; the patch's server wrote (text of the repository): {said}" if said else ""
+
+
 def check(case: Case) -> Check:
     sets = []
     first = None
@@ -30,14 +35,20 @@ def check(case: Case) -> Check:
             shortest = min(differ, key=lambda a: len(str(a.difference)))
             assert shortest.difference is not None
             first = {"data_set": data.name, "question": shortest.question.text, **asdict(shortest.difference)}
+            said = next((a.said for a in (shortest, *differ) if a.said), "")
+            if said:
+                first["server_log"] = said
     evidence: dict[str, object] = {"data_sets": sets}
     if first is not None:
         evidence["counterexample"] = first
         where = first.get("where") or "the answer"
+        differs = f"{where} differs"
+        if first.get("part") == "status":
+            differs = f"{first['patch']} instead of {first['base']}"
         return Check(
             "same_answers",
             "failed",
-            f"{first['question']}: {where} differs on {first['data_set']} data",
+            f"{first['question']}: {differs} on {first['data_set']} data{_words(first)}",
             evidence,
         )
     if case.missing or not case.data_sets:

@@ -156,6 +156,16 @@ class TestSameAnswers:
         case.data_sets = [given.data_set("seen", replace(given.asked(), patch=answer, difference=difference))]
         assert same_answers.check(case).evidence["counterexample"]["part"] == "status"
 
+    def test_what_the_patchs_server_wrote_of_its_error_is_said_as_the_repositorys_words(self) -> None:
+        case = given.case()
+        answer, difference = given.failed_answer_difference()
+        broken = replace(given.asked(), patch=answer, difference=difference, said="ERROR: Unknown column")
+        case.data_sets = [given.data_set("seen", broken)]
+        check = same_answers.check(case)
+        assert "500 instead of 200 on seen data" in check.summary
+        assert check.summary.endswith("wrote (text of the repository): ERROR: Unknown column")
+        assert check.evidence["counterexample"]["server_log"] == "ERROR: Unknown column"
+
     def test_a_difference_counts_also_where_something_else_is_missing(self) -> None:
         case = given.case()
         case.missing = ["held-out data could not be made"]
