@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import anthropic
 
 CONNECT_TIMEOUT = 10.0
+PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 COMPAT_VERSION = "2023-06-01"
 """The API version that other servers were written for."""
 
@@ -65,7 +66,7 @@ class Claude:
         secrets = (self.endpoint.key, self.endpoint.token, *_header_values(environ))
         self._hide = Redactor(secrets)
         self._client: anthropic.Anthropic | None = None
-        self._import_error: ImportError | None = None
+        self._load_error: Exception | None = None
         self._loading: threading.Thread | None = None
 
     def __repr__(self) -> str:
@@ -115,11 +116,15 @@ class Claude:
 
     def _load(self) -> None:
         try:
-            import anthropic
-            import httpx2
-        except ImportError as error:
-            self._import_error = error
-            return
+            self._client = self._connect()
+        except Exception as error:  # noqa: BLE001 - raised again by whoever waits for this thread
+            self._load_error = error
+
+    def _connect(self) -> anthropic.Anthropic:
+        import anthropic
+        import httpx2
+
+        _check_proxies()
         endpoint = self.endpoint
         headers: dict[str, str] = {}
         if endpoint.profile.tolerant:
@@ -128,7 +133,7 @@ class Claude:
             if endpoint.key:
                 headers["x-api-key"] = endpoint.key
         token = endpoint.token or None
-        self._client = anthropic.Anthropic(
+        return anthropic.Anthropic(
             api_key=None if token else endpoint.key or NO_KEY,
             auth_token=token,
             base_url=endpoint.url,
@@ -143,9 +148,14 @@ class Claude:
         if self._loading is not None:
             self._loading.join()
         if self._client is None:
+            broken = isinstance(self._load_error, ModuleNotFoundError)
             raise EnvironmentUnusable(
-                f"The model client cannot be imported: {self._import_error or 'it failed to start'}.",
-                next_step="pip install --force-reinstall bedev; or go on without a model: --model advisor.",
+                f"The model client cannot {'be imported' if broken else 'start'}.",
+                where=self.endpoint.host,
+                next_step="pip install --force-reinstall bedev; or go on without a model: --model advisor."
+                if broken
+                else "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and SSL_CERT_FILE; or use --model advisor.",
+                detail=self._hide(str(self._load_error)),
             )
         return self._client
 
@@ -321,6 +331,17 @@ def _event(name: str | None, data: str) -> Mapping[str, Any]:
 def _error_of(body: object) -> Mapping[str, Any]:
     error = body.get("error") if isinstance(body, Mapping) else None
     return error if isinstance(error, Mapping) else {"message": error} if isinstance(error, str) else {}
+
+
+def _check_proxies() -> None:
+    """Raises ValueError for a proxy of an unknown kind. The SDK would too, and then complain once more on
+    stderr about its own half-made client."""
+    import urllib.request
+
+    for name, proxy in urllib.request.getproxies().items():
+        scheme, marked, _ = proxy.partition("://")
+        if name in ("http", "https", "all") and marked and scheme not in PROXY_SCHEMES:
+            raise ValueError(f"{name.upper()}_PROXY is of an unknown kind, {scheme}")
 
 
 def _header_values(environ: Mapping[str, str]) -> tuple[str, ...]:

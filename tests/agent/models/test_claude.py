@@ -17,7 +17,7 @@ import scripted
 from asking import KEY, TOOL, a_request, ask, client, user
 from bedev.agent.models.claude import Claude
 from bedev.agent.models.model import Model, Usage
-from bedev.sandboxes.errors import UsageError
+from bedev.sandboxes.errors import EnvironmentUnusable, UsageError
 from scripted import Event, Server, reply, say, text, thinking, tool, tool_use, tools
 
 
@@ -406,6 +406,17 @@ def test_nothing_of_the_sdk_is_imported_before_it_is_needed(tmp_path: Path) -> N
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
     )
     assert found.stdout.strip() == "[]"
+
+
+def test_a_proxy_that_is_none_is_said_and_prints_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "gopher://proxy:1")
+    with Server([say("hello")]) as server, pytest.raises(EnvironmentUnusable) as caught:
+        client(server).reply()
+    assert "ALL_PROXY" in caught.value.next_step
+    assert "gopher" in caught.value.detail
+    assert "".join(capfd.readouterr()) == ""
 
 
 def test_warming_up_returns_at_once_and_the_first_call_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
