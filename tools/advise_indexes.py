@@ -28,7 +28,9 @@ MOST_ASKED = 4
 
 
 class Input(ToolInput):
-    sql: list[str] = Field([], max_length=MOST_STATEMENTS, description="statements with values")
+    sql: list[str] = Field(
+        [], max_length=MOST_STATEMENTS, description="statements with values, or queries of a trace: q3"
+    )
     http: str = Field("", description="or the queries of this request; the scenario's when both are left out")
     as_user: str = ""
 
@@ -66,7 +68,8 @@ def run(bench: Workbench, given: Input) -> ToolResult:
 def _questions(bench: Workbench, given: Input) -> tuple[Question, ...]:
     if given.sql:
         dialect = bench.app.engine.dialect
-        return tuple(plain_question("sql", one_statement(sql, dialect)) for sql in given.sql)
+        sqls = [bench.captured_query(sql) or one_statement(sql, dialect) for sql in given.sql]
+        return tuple(plain_question("sql", sql) for sql in sqls)
     found = asked_for(bench, given.http, "", "", "")
     reading = tuple(q for q in found if not writes(q))
     if not reading:

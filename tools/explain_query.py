@@ -15,14 +15,16 @@ from pydantic import Field
 
 
 class Input(ToolInput):
-    sql: str = Field(description="with values, not placeholders")
+    sql: str = Field(description="with values, not placeholders; or a query of a trace: q3")
     analyze: bool = Field(True, description="run it (a SELECT) to count rows; false: estimates only")
 
 
 @reported
 def run(bench: Workbench, given: Input) -> ToolResult:
     notes = bench.ready()
-    sql = one_statement(given.sql, bench.app.engine.dialect)
+    dialect = bench.app.engine.dialect
+    captured = bench.captured_query(given.sql)
+    sql = captured or one_statement(given.sql, dialect)
     sides = [("workspace", bench.app)]
     if bench.migrations:
         sides.insert(0, ("base", bench.base_app))
@@ -34,7 +36,7 @@ def run(bench: Workbench, given: Input) -> ToolResult:
         works.append(counters)
         if len(sides) > 1:
             lines.append(f"-- {name}")
-        lines += [draw(plan), *_cost(plan, counters)]
+        lines += [draw(plan, dialect if captured else ""), *_cost(plan, counters)]
     summary = _summary(plans, works)
     lines.append(summary)
     if not given.analyze or not plans[-1].analyzed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from bedev.sandboxes.errors import UsageError
+from bedev.sandboxes.errors import DatabaseError, UsageError
 from bedev.tools.database.statement import one_statement
 from bedev.tools.scenarios import compare, trace_words
 from bedev.tools.scenarios.answers import MATTERING_HEADERS
@@ -20,6 +20,9 @@ from pydantic import Field
 MOST_QUESTIONS = 8
 SITES_OF_MANY = 5
 SHOWN = 6_000
+MOST_PLANS = 3
+WORTH_A_PLAN = 500
+"""Rows examined from which on a query's plan is looked at."""
 NOBODY = "nobody"
 
 
@@ -93,11 +96,34 @@ def _trace(bench: Workbench, question: Question, scenario: Scenario, many: bool)
     lines += compared
     lines.append(now.work_words)
     if now.workload:
-        lines += trace_words.call_sites(now, SITES_OF_MANY if many else trace_words.MOST_SITES)
+        most = SITES_OF_MANY if many else trace_words.MOST_SITES
+        lines += trace_words.call_sites(now, lambda q: bench.name_query(q.fingerprint, q.example_sql), most)
+        lines += _plan_findings(bench, now)
         lines += trace_words.repeated(now.workload)
     else:
         lines.append("it sent no query")
     return "\n".join(lines), f"{question.label}: {brief}"
+
+
+def _plan_findings(bench: Workbench, now: Measured) -> list[str]:
+    """What the plans of the dearest queries show, by estimates: they are not run again for it."""
+    app, lines = bench.app, []
+    session = app.reader()
+    try:
+        for query in trace_words.dearest(now.workload)[:MOST_PLANS]:
+            if (query.rows_examined or 0) < WORTH_A_PLAN or query.writes:
+                continue
+            name = bench.name_query(query.fingerprint, query.example_sql)
+            try:
+                findings = app.engine.explain(session, query.example_sql, analyze=False).findings
+            except DatabaseError:
+                continue
+            # what follows the semicolon is an estimate of how many rows are kept
+            words = ((f.id, f.words.partition(";")[0]) for f in findings if f.id != "bad-estimate")
+            lines += [f"{name} {finding}: {said}" for finding, said in words]
+    finally:
+        session.close()
+    return lines
 
 
 def _answer_lines(bench: Workbench, now: Measured, many: bool) -> list[str]:

@@ -105,6 +105,8 @@ class Workbench:
         self._kept: dict[str, str | Output] = {}
         self._ignored: pathspec.GitIgnoreSpec | None = None
         self._numbers = 0
+        self._queries: dict[str, str] = {}
+        self._query_names: dict[str, str] = {}
         self._mask: Mask | None = None
 
     @property
@@ -431,6 +433,24 @@ class Workbench:
         return app
 
     # what a model sees
+
+    def name_query(self, shape: str, sql: str) -> str:
+        """A short name, `q3`, for a captured query, which other tools take in place of SQL: its values need
+        not be shown. One name for all statements of a fingerprint, the latest one's values."""
+        name = self._query_names.setdefault(shape, f"q{len(self._query_names) + 1}")
+        self._queries[name] = sql
+        return name
+
+    def captured_query(self, text: str) -> str | None:
+        """The statement that a name stands for, None where `text` is no such name. Raises ToolFailed for a
+        name that nobody gave."""
+        name = text.strip().lower()
+        if not re.fullmatch(r"q\d{1,6}", name):
+            return None
+        if name not in self._queries:
+            known = ", ".join(list(self._queries)[-8:]) or "none yet"
+            raise ToolFailed(f"There is no query {name} (names: {known}): trace_command gives names.")
+        return self._queries[name]
 
     def shown(self, result: CommandResult) -> str:
         """A command's output, bounded, with handles for the rest; white space at the ends of lines and more

@@ -398,6 +398,17 @@ def test_a_plan_is_drawn_with_findings(call: Call) -> None:
     assert "it was not run" in write
 
 
+def test_a_traced_query_is_explained_and_advised_by_its_name_without_its_values(call: Call) -> None:
+    traced = call("trace_command", http=BY_EMAIL).text
+    name = re.search(r"^(q\d+) +1 +1 +5,\d{3} ", traced, re.MULTILINE)[1]  # type: ignore[index]
+    assert f"{name} full-" in traced
+    plan = call("explain_query", sql=name).text
+    assert "users.email = ?" in plan
+    assert "northwind" not in plan
+    assert "best: users(email)" in call("advise_indexes", sql=[name]).text
+    assert name in refusal(call, "explain_query", sql="q999")
+
+
 def test_a_plan_is_shown_before_and_after_a_migration(call: Call) -> None:
     call("edit_file", path=MIGRATION, new_text=INDEX)
     sql = "SELECT * FROM users WHERE email = 'purchasing@northwind.example'"
@@ -436,7 +447,9 @@ def test_the_scenario_is_traced_with_its_n_plus_one(call: Call, bench: Workbench
     assert text.startswith("GET /api/users?page=40 -> 200 application/json")
     assert f"queries {bench.known[0].queries}, work {bench.known[0].work:,}" in text
     assert f"N+1: {RESOURCE}:19 asks orders 25 times" in text
-    assert re.search(rf"^ +25 +25 +~\d+ +[\d.]+  {RESOURCE}:21  select \* from orders", text, re.MULTILINE)
+    assert re.search(
+        rf"^q\d+ +25 +25 +~\d+ +[\d.]+  {RESOURCE}:21  select \* from orders", text, re.MULTILINE
+    )
     assert "@" not in text.replace("@xxx", "")
     assert len(text) < 3000
 

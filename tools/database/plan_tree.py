@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from bedev.sandboxes.engines.engine import Plan, PlanNode
+from bedev.tools.database.fingerprint import fingerprint
 from bedev.tools.text_table import cut
 
 MOST_LINES = 60
 CONDITION = 140
 
 
-def draw(plan: Plan) -> str:
+def draw(plan: Plan, hide: str = "") -> str:
     """One line a step: access, index with its key columns, rows estimated and actual, what of them is kept,
-    milliseconds; then the findings."""
-    lines = list(_lines(plan.root, 0))
+    milliseconds; then the findings. `hide`: the dialect in which values of conditions are replaced by `?`."""
+    lines = list(_lines(_without_values(plan.root, hide) if hide else plan.root, 0))
     if len(lines) > MOST_LINES:
         lines = [*lines[:MOST_LINES], f"[{len(lines) - MOST_LINES} more steps]"]
     lines += [f"! {finding.id}: {finding.words}" for finding in plan.findings]
@@ -34,6 +36,13 @@ def nodes(node: PlanNode) -> Iterator[PlanNode]:
     yield node
     for child in node.children:
         yield from nodes(child)
+
+
+def _without_values(node: PlanNode, dialect: str) -> PlanNode:
+    condition = fingerprint(node.condition, dialect)
+    return replace(
+        node, condition=condition, children=tuple(_without_values(c, dialect) for c in node.children)
+    )
 
 
 def _lines(node: PlanNode, depth: int) -> Iterator[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 
 from bedev.sandboxes.sandbox import WORKSPACE
-from bedev.tools.database.workload import Workload, n_plus_one
+from bedev.tools.database.workload import Workload, WorkloadQuery, n_plus_one
 from bedev.tools.masking import Mask
 from bedev.tools.scenarios.compare import Answer, Difference
 from bedev.tools.scenarios.measured import Measured
@@ -45,17 +46,17 @@ def body_head(answer: Answer, mask: Mask) -> str:
         return f"({len(text.splitlines())} lines of text)"
 
 
-def call_sites(now: Measured, most: int = MOST_SITES) -> list[str]:
+def call_sites(now: Measured, name: Callable[[WorkloadQuery], str], most: int = MOST_SITES) -> list[str]:
     """Queries by call site, those that examine most rows first; `~` where rows were counted for some calls
-    and multiplied."""
-    rows = []
-    order = sorted(now.workload, key=lambda q: (-(q.rows_examined or 0), -q.calls, q.fingerprint))
-    for query in order:
+    and multiplied. `name` gives each query its short name."""
+    rows: list[tuple[str, ...]] = []
+    for query in dearest(now.workload):
         about = "~" if query.fingerprint in now.sampled else ""
         for number, site in enumerate(query.sites or (None,)):
             first = number == 0
             rows.append(
                 (
+                    name(query) if len(rows) < most else "",
                     f"{site.calls if site else query.calls:,}",
                     f"{site.distinct_bindings if site else query.distinct_bindings:,}",
                     about + _number(query.rows_examined, 0) if first else '"',
@@ -64,11 +65,16 @@ def call_sites(now: Measured, most: int = MOST_SITES) -> list[str]:
                     query.fingerprint,
                 )
             )
-    headers = ("calls", "distinct", "rows examined", "ms", "call site", "query")
-    lines = aligned(headers, rows[:most], {0, 1, 2, 3}, SHAPE)
+    headers = ("", "calls", "distinct", "rows examined", "ms", "call site", "query")
+    lines = aligned(headers, rows[:most], {1, 2, 3, 4}, SHAPE)
     if len(rows) > most:
         lines.append(f"[{len(rows) - most} more, each examining fewer rows]")
     return lines
+
+
+def dearest(workload: Workload) -> list[WorkloadQuery]:
+    """Those that examine most rows first."""
+    return sorted(workload, key=lambda q: (-(q.rows_examined or 0), -q.calls, q.fingerprint))
 
 
 def repeated(workload: Workload, most: int = 4) -> list[str]:
