@@ -111,7 +111,8 @@ def _place(message: str) -> str:
 
 def _message(case: TestCase) -> str:
     lines = case.message.replace(f"{WORKSPACE}/", "").removeprefix(case.id).splitlines()
-    kept = [line for line in lines if line.strip() and not re.match(r"\s*(/|vendor/)\S{1,300}:\d+\s*$", line)]
+    # lines that are a frame alone: the one that matters is named above
+    kept = [line for line in lines if line.strip() and not re.match(r"\s*[\w./-]{1,300}:\d+\s*$", line)]
     text = "\n".join(kept)
     return text if len(text) <= MESSAGE else f"{text[:MESSAGE]}…"
 
