@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from bedev.sandboxes.application import Application
 from bedev.sandboxes.engines.engine import Counters, Plan, Role, work
 from bedev.sandboxes.errors import DatabaseError
@@ -12,6 +14,9 @@ from bedev.tools.scenarios.scenario import Question
 from bedev.tools.tool import Tool, ToolInput, ToolResult
 from bedev.tools.workbench import Workbench, reported
 from pydantic import Field
+
+LONGEST_COUNTED = 20.0
+"""Seconds: what takes longer is not run twice more for its counters."""
 
 
 class Input(ToolInput):
@@ -30,9 +35,11 @@ def run(bench: Workbench, given: Input) -> ToolResult:
         sides.insert(0, ("base", bench.base_app))
     plans, lines, works = [], [], []
     for name, app in sides:
+        began = time.monotonic()
         plan = _plan(bench, app, sql, given.analyze)
         plans.append(plan)
-        counters = counted(app, Question("sql", sql), bench.scenario) if plan.analyzed else None
+        quick = time.monotonic() - began < LONGEST_COUNTED
+        counters = counted(app, Question("sql", sql), bench.scenario) if plan.analyzed and quick else None
         works.append(counters)
         if len(sides) > 1:
             lines.append(f"-- {name}")

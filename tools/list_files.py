@@ -81,14 +81,11 @@ def _files(bench: Workbench, folder: str, pruned: list[str]) -> tuple[dict[str, 
 
 def _pruned(bench: Workbench, folder: str) -> list[str]:
     """Folders that set-up makes and that are not asked for: `vendor/**` of the recipe."""
-    made = [
-        p.removesuffix("/**") for p in bench.app.recipe.generated if p.endswith("/**") and "*" not in p[:-3]
-    ]
     own = {posixpath.dirname(p) for p in bench.base.paths()}
     below = f"{folder}/" if folder else ""
     wanted = [
         p
-        for p in sorted({*made, *_NEVER})
+        for p in sorted({*bench.generated_folders, *_NEVER})
         if p.startswith(below) and p != folder and not any(o == p or o.startswith(f"{p}/") for o in own)
     ]
     tests = "; ".join(f"[ -d {shlex.quote(p)} ] && echo {shlex.quote(p)}" for p in wanted)

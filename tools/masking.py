@@ -18,6 +18,7 @@ from bedev.sandboxes.recipe import TreeReader
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?\Z")
 _NUMBER = re.compile(r"-?\d{1,18}(\.\d+)?\Z")
+_SHORT = re.compile(r"-?(\d{1,4}|\d{1,18}\.\d+)\Z")
 
 
 # Data that stands in code (seeders, tests) says nothing of which words are the code's own.
@@ -55,16 +56,18 @@ class Mask:
         other._key = self._key
         return other
 
-    def value(self, value: Any) -> Any:
-        """One value of a result set."""
+    def value(self, value: Any, text: bool = False) -> Any:
+        """One value of a result set. `text`: it comes from a column or field of text, where many digits are a
+        telephone or a card, and no number (decimals come as text too)."""
         if self.show or value is None or isinstance(value, bool | int | float):
             return value
         if isinstance(value, Mapping):
             return {"bytes": len(str(value.get("base64", ""))) * 3 // 4}
-        text = str(value)
-        if text == "" or text in self.plain or _DATE.match(text) or _NUMBER.match(text):
-            return text
-        return self.text(text)
+        said = str(value)
+        number = _SHORT if text else _NUMBER
+        if said == "" or said in self.plain or _DATE.match(said) or number.match(said):
+            return said
+        return self.text(said)
 
     def text(self, text: str) -> str:
         """Letters become x, digits 9; a short mark tells equal texts from others."""
@@ -80,4 +83,4 @@ class Mask:
             return {key: self.json(part) for key, part in document.items()}
         if isinstance(document, list):
             return [self.json(part) for part in document]
-        return self.value(document)
+        return self.value(document, text=True)

@@ -41,7 +41,11 @@ def run(bench: Workbench, given: Input) -> ToolResult:
     finally:
         session.close()
     more = len(rows.rows) > given.limit or rows.truncated
-    shown = [[mask.value(value) for value in row] for row in rows.rows[: given.limit]]
+    texts = _texts(schema, rows.columns)
+    shown = [
+        [mask.value(value, text) for value, text in zip(row, texts, strict=True)]
+        for row in rows.rows[: given.limit]
+    ]
     counted = f"{len(shown)} rows{', and more: add LIMIT, WHERE or COUNT(*)' if more else ''}"
     summary = f"{counted}, {rows.seconds * 1000:.0f} ms"
     text = "\n".join([*_printed(rows.columns, shown), f"[{summary}{_about_masks(mask, shown, rows.rows)}]"])
@@ -59,6 +63,13 @@ def _mask(bench: Workbench, schema: Schema, sql: str) -> Mask:
         for column in table.columns:
             known.update((column.name, *column.enum_values))
     return bench.mask.leaving(known)
+
+
+def _texts(schema: Schema, columns: tuple[str, ...]) -> list[bool]:
+    """Which columns of the answer are named as a column of text is, in any table."""
+    kinds = ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "character varying", "bpchar")
+    names = {c.name.lower() for t in schema.tables for c in t.columns if c.base_type in kinds}
+    return [column.lower() in names for column in columns]
 
 
 def _about_masks(mask: Mask, shown: list[list[Any]], rows: Any) -> str:

@@ -229,6 +229,12 @@ class Workbench:
             or (self._ignores().match_file(path) and self.base.read(path) is None)
         )
 
+    @property
+    def generated_folders(self) -> tuple[str, ...]:
+        """The folders among what set-up makes: `vendor` of the recipe's `vendor/**`."""
+        patterns = self.app.recipe.generated
+        return tuple(p[:-3] for p in patterns if p.endswith("/**") and "*" not in p[:-3])
+
     def scan(self) -> tuple[str, ...]:
         """Look for files that a command changed, and take them into `edits`. Returns words about what was
         left out (links, large files). Raises ToolFailed where there are too many."""
@@ -270,10 +276,12 @@ class Workbench:
         return tuple(words)
 
     def _files(self) -> Mapping[str, tuple[str, str]]:
-        """Every file and link of the workspace: kind and time of its last change (seconds)."""
+        """Every file and link of the workspace: kind and time of its last change (seconds). Folders that
+        set-up makes (vendor/, node_modules/) are not entered: nothing in them is ever part of a patch."""
         box = self.app.pod.app
+        prunes = " -o ".join(f"-path {shlex.quote('./' + p)}" for p in (".git", *self.generated_folders))
         result = box.run(
-            r"find . -path ./.git -prune -o \( -type f -o -type l \) -printf '%y %C@ %P\0' > " + _LISTING,
+            rf"find . \( {prunes} \) -prune -o \( -type f -o -type l \) -printf '%y %C@ %P\0' > {_LISTING}",
             timeout=60,
         )
         text = (box.read_file(_LISTING, 64 << 20) or b"").decode("utf-8", "surrogateescape")
@@ -342,9 +350,11 @@ class Workbench:
 
     def _migrate(self) -> str:
         now, everything = _digest(self.migrations), _digest(self.edits)
-        if self._failed is not None and self._failed[0] == everything:
-            raise ToolFailed(self._failed[1].text, self._failed[1].brief)
         reason = self.touched if self._alive() else "the database server had died"
+        if self._failed is not None and self._failed[0] == everything:
+            if reason:
+                self.fresh_database()
+            raise ToolFailed(self._failed[1].text, self._failed[1].brief)
         if now == self._migrated and not reason:
             return ""
         self.fresh_database()
@@ -401,6 +411,12 @@ class Workbench:
         what = "schema" if before[0] != after[0] else "rows"
         self.touched = f"a command had changed the {what} of the database"
         return f"the database's {what} changed: the next tool that measures takes a fresh clone"
+
+    def dead_database(self) -> str:
+        """Words for the model where the workspace's database server is dead; `ready` repairs it."""
+        if self._app is None or self._alive():
+            return ""
+        return "The database server has died: the next call starts a fresh clone of it."
 
     def _alive(self) -> bool:
         try:
@@ -568,7 +584,7 @@ def reported(run: Callable[[Workbench, Any], ToolResult]) -> Callable[[Workbench
             raise ToolFailed(bench.bounded(said.text, limit=SHOWN_CHARACTERS), said.brief) from said
         except BedevError as error:
             failure = explain_failure(error)
-            died = bench.revive() if isinstance(error, SandboxBroken) else ""
+            died = bench.revive() if isinstance(error, SandboxBroken) else bench.dead_database()
             text = f"{failure.text}\n{died}" if died else failure.text
             raise ToolFailed(text, failure.brief) from error
 

@@ -433,6 +433,8 @@ def test_a_migration_that_fails_is_told_and_mended(call: Call, bench: Workbench)
     looked = call("run_query", sql="SELECT COUNT(*) AS n FROM orders").text
     assert "this is base's database" in looked
     assert "20000" in looked
+    bench.app.pod.db.run("pkill -9 mariadbd; sleep 0.3", cwd="/")
+    assert "20000" in call("run_query", sql="SELECT COUNT(*) AS n FROM orders").text
     call("edit_file", path=MIGRATION, old_text="'emial'", new_text="'email'")
     traced = call("trace_command", http=BY_EMAIL).text
     assert "answer: same as base" in traced

@@ -63,6 +63,13 @@ def test_numbers_dates_and_nothing_are_shown(value: object) -> None:
     assert Mask().value(value) == value
 
 
+def test_digits_in_a_text_are_no_number() -> None:
+    assert Mask().value("4917612345678", text=True) != "4917612345678"
+    assert Mask().json({"phone": "4917612345678", "total": "122.26"})["total"] == "122.26"
+    assert "4917" not in str(Mask().json({"phone": "4917612345678"}))
+    assert Mask().value("4917612345678") == "4917612345678"
+
+
 @given(st.text(min_size=1))
 def test_no_letter_of_a_masked_text_is_left(text: str) -> None:
     masked = str(Mask().text(text)).rsplit("#", 1)[0].rstrip("…")
