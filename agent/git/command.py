@@ -24,13 +24,11 @@ from bedev.sandboxes.errors import DiskFull, EnvironmentUnusable, UsageError
 from bedev.sandboxes.full_disk import said_in
 
 #: Seconds that a git command may take; importing a big tree has its own limit.
-MAKE_ROOM = (
-    "make room there, then run the command again (BEDEV_STATE_DIR=FOLDER puts bedev's own files elsewhere)"
-)
-
 TIMEOUT_S = 60.0
 #: Bytes of output that are kept in memory before the command is stopped.
 OUTPUT_LIMIT = 256 * 1024 * 1024
+
+MAKE_ROOM = "Make room there, or put bedev's own files elsewhere: BEDEV_STATE_DIR=FOLDER."
 
 _FLAGS = (
     "--no-pager",

@@ -343,5 +343,5 @@ def replace_file(path: Path, data: bytes) -> None:
         if error.errno != errno.ENOSPC:
             raise
         raise DiskFull(
-            "no space is left on the disk", where=str(path), next_step=command.MAKE_ROOM
+            "No space is left on the disk.", where=str(path), next_step=command.MAKE_ROOM
         ) from error

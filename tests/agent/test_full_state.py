@@ -100,6 +100,6 @@ print(sorted(p.name for p in folder.iterdir()), (folder / 'kept').read_bytes())
 "
 """
     assert small_disk(script, tmp_path, repository) == [
-        "no space is left on the disk True",
+        "No space is left on the disk. True",
         "['kept'] b'old'",
     ]

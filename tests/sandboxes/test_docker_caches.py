@@ -134,7 +134,7 @@ def test_the_command_says_how_many_and_how_much(caches: Caches, capsys: pytest.C
     said = capsys.readouterr().out
     assert "2 images, 1 prepared trees, 1 data templates; freed " in said
     assert "MiB" in said.splitlines()[0]
-    assert "images 0 B (0), trees 0 B (0), templates 0 B (0)" in said
+    assert "images 0 bytes (0), trees 0 bytes (0), templates 0 bytes (0)" in said
     assert cli.run(["gc", "--caches", "--older", "0d", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["removed"]["images"] == 0

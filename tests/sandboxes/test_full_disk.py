@@ -326,5 +326,6 @@ def test_what_a_program_says_of_a_full_disk() -> None:
     assert said_in(
         "[ERROR] InnoDB: preallocating 100663296 bytes for file ./ib_logfile101 failed with error 28"
     )
+    assert said_in("fatal: sha1 file 'x' write error. Out of diskspace")
     assert said_in("cURL error 28: Operation timed out") == ""
     assert said_in("the parking space left of the device") == ""
