@@ -243,9 +243,10 @@ def test_marks_within_texts_are_no_statements_of_their_own() -> None:
 
 
 def test_a_refusal_names_what_was_meant_and_hides_values() -> None:
-    error = DatabaseError("Unknown column 'emial' near 'Ann Smith'")
+    error = DatabaseError("Unknown column 'emial' in 'field list' near 'Ann Smith'")
     failure = refused(error, "select emial from members", SCHEMA, Mask(), "role reader")
     assert "Nearest names: email." in failure.text
+    assert "'emial' in 'field list'" in failure.text
     assert "Ann" not in failure.text
 
 

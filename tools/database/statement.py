@@ -11,6 +11,7 @@ from bedev.tools.masking import Mask
 from bedev.tools.near_names import near_names
 from bedev.tools.tool import ToolFailed
 
+_CLAUSE = re.compile(r"(field|where|order|on|having|group|from) (list|clause|statement)")
 _QUOTED = re.compile(r"""'([^']{1,200})'|"([^"]{1,200})"|`([^`]{1,200})`""")
 
 
@@ -64,7 +65,11 @@ def _without_values(said: str, sql: str, mask: Mask) -> str:
 
     def masked(found: re.Match[str]) -> str:
         inner = next(part for part in found.groups() if part is not None)
-        own = inner in sql or (re.fullmatch(r"[\w.$@%-]+", inner) is not None and "@" not in inner)
+        own = (
+            inner in sql
+            or _CLAUSE.fullmatch(inner)
+            or (re.fullmatch(r"[\w.$@%-]+", inner) is not None and "@" not in inner)
+        )
         return found[0] if own else f"'{mask.value(inner)}'"
 
     return _QUOTED.sub(masked, said)

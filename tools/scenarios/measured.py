@@ -69,7 +69,8 @@ def measure_question(
     workload = build(statements, traced, statistics, app.engine.dialect)
     wrote = writes(question) or any(query.writes for query in workload)
     if repeat and not writes(question):
-        app.engine.settle(app.admin)
+        if wrote:
+            app.engine.settle(app.admin)
         before = app.counters()
         _, seconds = ask(app, question, scenario)
         again = app.counters().minus(before)
