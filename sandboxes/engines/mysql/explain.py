@@ -47,19 +47,34 @@ STEPS: Mapping[str, str] = {
 def explain(session: SqlSession, sql: str, analyze: bool) -> Plan:
     """Raises DatabaseError with the server's words."""
     statement = sql.strip().rstrip(";")
-    answer = _analyzed(session, statement) if analyze and is_reading(statement) else None
-    analyzed = answer is not None
-    if answer is None:
-        # For version 2 an UPDATE is opaque; a SELECT that is not run has its estimates in both.
-        _version(session, 2 if is_reading(statement) else 1)
-        answer = session.query("EXPLAIN FORMAT=JSON " + statement, timeout=ANALYZE_SECONDS).scalar
+    reading = is_reading(statement)
+    answer = _analyzed(session, statement) if analyze and reading else None
+    # For version 2 an UPDATE is opaque; a SELECT that is not run has its estimates in both.
+    unread = answer is None
+    raw = _estimates(session, statement, 2 if reading else 1) if unread else _read(answer, statement)
+    if raw.get("query_plan", {}).get("access_type") == BEFORE_EXECUTION:
+        raw = _estimates(session, statement, 1)
+    return plan(statement, raw, not unread)
+
+
+BEFORE_EXECUTION = "rows_fetched_before_execution"
+"""Rows found by a whole key while the plan was made: version 2 then names no table."""
+
+
+def _estimates(session: SqlSession, statement: str, version: int) -> Mapping[str, Any]:
+    _version(session, version)
+    answer = session.query("EXPLAIN FORMAT=JSON " + statement, timeout=ANALYZE_SECONDS).scalar
+    return _read(answer, statement)
+
+
+def _read(answer: Any, statement: str) -> Mapping[str, Any]:
     try:
         raw = json.loads(str(answer))
     except ValueError as error:
         raise DatabaseError(
             "The server's plan is not JSON.", where=statement[:200], detail=str(answer)[:2000]
         ) from error
-    return plan(statement, raw, analyzed)
+    return raw if isinstance(raw, Mapping) else {}
 
 
 UNKNOWN_VARIABLE = "1193"
@@ -78,8 +93,8 @@ def _version(session: SqlSession, version: int) -> bool:
 
 
 def _analyzed(session: SqlSession, statement: str) -> Any:
-    """None where the SELECT cannot be run in a read-only transaction: it locks rows (FOR UPDATE), or calls
-    a function that writes. Then, and on MySQL 8.0, its plan has estimates alone."""
+    """None where the SELECT cannot be run in a read-only transaction: it calls a function that writes. Then,
+    and on MySQL 8.0, its plan has estimates alone."""
     if not _version(session, 2):
         return None
     session.query("START TRANSACTION READ ONLY")
@@ -99,7 +114,7 @@ def plan(sql: str, raw: Mapping[str, Any], analyzed: bool) -> Plan:
         steps = tuple(_step(raw["query_plan"], "", None))
     else:
         steps = tuple(_blocks(raw.get("query_block", {}), 1.0))
-    root = PlanNode("result", children=steps)
+    root = PlanNode("result", children=steps or (PlanNode("result"),))
     return Plan("mysql", sql, root, findings(root), analyzed, raw)
 
 

@@ -73,8 +73,6 @@ OPTIONS: Mapping[str, str] = {
     "innodb-buffer-pool-dump-at-shutdown": "0",
     "innodb-buffer-pool-load-at-startup": "0",
     "innodb-purge-threads": "1",
-    # The list of old transactions, by which `settle` sees that purge is done, is cut after each batch.
-    "innodb-purge-rseg-truncate-frequency": "1",
     "innodb-undo-log-truncate": "0",
     "innodb-adaptive-hash-index": "0",
     "loose-innodb-numa-interleave": "0",  # forbidden in a box, and said in many lines
