@@ -31,6 +31,7 @@ class Baseline:
     seconds: float
     work: int
     known: tuple[Known, ...] = ()
+    varied: tuple[str, ...] = ()
 
 
 def measure_baseline(app: Application, scenario: Scenario, seed: int, screen: Screen) -> Baseline:
@@ -65,13 +66,22 @@ def measure_baseline(app: Application, scenario: Scenario, seed: int, screen: Sc
     workload = build(statements, traced, dialect=app.engine.dialect)
     measure.prepare(app, scenario)
     screen.detail("which values the scenario takes")
-    questions, _, _ = measure.variants(app, scenario, seed)
+    questions, _, varied = measure.variants(app, scenario, seed)
     known = tuple(
         Known(q, answers[q], asked[q][0], work(measure.counted(app, q, scenario)), asked[q][1])
         for q in scenario.questions
     )
     total = sum(k.work for k in known)
-    return Baseline(workload, n_plus_one(workload), tuple(statements), questions, seconds, total, known)
+    return Baseline(
+        workload,
+        n_plus_one(workload),
+        tuple(statements),
+        questions,
+        seconds,
+        total,
+        known,
+        tuple(varied),
+    )
 
 
 def first_error(log: str) -> str:

@@ -18,6 +18,10 @@ from bedev.tools.scenarios.scenario import Scenario
 
 MOST_QUERIES = 8
 MOST_PLAN_NODES = 12
+MOST_TABLES = 3
+MOST_SITES = 6
+MOST_FILES = 3
+AROUND = 14
 
 
 def opening(
@@ -29,8 +33,10 @@ def opening(
     baseline: Baseline,
     plans: Sequence[Plan],
     tests: TestRun | None,
+    looked: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """The first message: everything that was measured before the first edit, a screen long."""
+    """The first message: everything that was measured before the first edit. `looked` are titles and texts
+    of what the tools said that a model would ask for first (tables, indexes tried)."""
     recipe = subject.recipe
     rows = sorted(facts.rows.items(), key=lambda item: -item[1])[:12]
     user = f" as {scenario.as_user}" if scenario.as_user else ""
@@ -45,6 +51,7 @@ def opening(
         "",
         f"Scenario{user} ({why}):",
         *(f"  {q.kind}: {q.text}" for q in scenario.questions),
+        *(f"  the gate varies {words}" for words in baseline.varied[:6]),
         "",
         f"Base, for the scenario: {len(baseline.statements)} queries, work {baseline.work:,}, "
         f"{baseline.seconds * 1000:,.0f} ms. work = rows examined + sorted + sent + 10 x pages + 10 x "
@@ -62,8 +69,42 @@ def opening(
             lines += _tree(plan.root)
             lines += [f"    ! {one_line(f.words, 200)}" for f in plan.findings[:4]]
         lines.append("")
+    for title, text in looked:
+        lines += [f"{title}:", text, ""]
+    lines += excerpts(subject, baseline)
     lines.append("Find the cause, remove it, measure, and propose.")
     return "\n".join(lines)
+
+
+def excerpts(subject: Subject, baseline: Baseline) -> list[str]:
+    """The code around the call sites of the dearest and the most frequent queries."""
+    by_cost = sorted(baseline.workload, key=lambda q: (q.milliseconds or 0.0, q.calls), reverse=True)
+    sites = [site for query in by_cost for site in query.sites[:2] if site.file][:MOST_SITES]
+    wanted: dict[str, list[int]] = {}
+    for site in sites:
+        wanted.setdefault(site.file, []).append(site.line)
+    lines: list[str] = []
+    for path, marks in list(wanted.items())[:MOST_FILES]:
+        content = subject.tree.read(path)
+        if content is None:
+            continue
+        text = content.decode("utf-8", "replace").splitlines()
+        shown = sorted(
+            {n for mark in marks for n in range(mark - AROUND, mark + AROUND + 1) if 1 <= n <= len(text)}
+        )
+        lines.append(f"{path} (part of it):")
+        for before, number in zip([0, *shown], shown, strict=False):
+            if before and number > before + 1:
+                lines.append("      ...")
+            lines.append(f"{number:>5} {'>' if number in marks else ' '} {text[number - 1][:200]}")
+        lines.append("")
+    return lines
+
+
+def dear_tables(baseline: Baseline) -> list[str]:
+    """The tables of the dearest queries, dearest first."""
+    by_cost = sorted(baseline.workload, key=lambda q: (q.milliseconds or 0.0, q.calls), reverse=True)
+    return list(dict.fromkeys(table for query in by_cost[:4] for table in query.tables))[:MOST_TABLES]
 
 
 def notes(first: str, desk: Desk, diff: str, last_words: str) -> str:

@@ -56,7 +56,7 @@ def drive(
     desk.proposed = lambda: _count(budget)
     try:
         if talk is None:
-            talk = _begin(stage, mind, toolbox, _opening(stage, app, scenario, why, baseline))
+            talk = _begin(stage, mind, toolbox, _opening(stage, app, bench, why, baseline))
         else:
             desk.remember()
             stage.screen.say(f"going on after turn {budget.spent.turns} (the database is a fresh clone)")
@@ -181,7 +181,9 @@ def _refusal(stage: Stage, path: str) -> str:
     return ""
 
 
-def _opening(stage: Stage, app: Application, scenario: Scenario, why: str, baseline: Baseline) -> str:
+def _opening(stage: Stage, app: Application, bench: Workbench, why: str, baseline: Baseline) -> str:
+    """The first message. It holds what a model would ask for first, so that it need not."""
+    scenario = bench.scenario
     plans = measure.explained(app, baseline.statements, limit=2)
     app.stop_serving()
     tests: TestRun | None = None
@@ -193,9 +195,25 @@ def _opening(stage: Stage, app: Application, scenario: Scenario, why: str, basel
         stage.screen.say(
             f"tests on base: {len(tests.passed)} pass" + (f", {red} are red and set aside" if red else "")
         )
+    app.close()
+    looked = []
+    with stage.screen.step("indexes tried on a grown copy"):
+        looked += _looked(bench, "database_schema", *({"table": t} for t in briefing.dear_tables(baseline)))
+        looked += _looked(bench, "advise_indexes", {})
     return briefing.opening(
-        stage.request.task, stage.subject, stage.facts, scenario, why, baseline, plans, tests
+        stage.request.task, stage.subject, stage.facts, scenario, why, baseline, plans, tests, looked
     )
+
+
+def _looked(bench: Workbench, name: str, *inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a tool says to these inputs, with the call as the title; nothing where it fails."""
+    tool = next(t for t in all_tools() if t.name == name)
+    found = []
+    for given in inputs:
+        with contextlib.suppress(tools.ToolFailed, BedevError):
+            title = f"{name} {' '.join(map(str, given.values()))}".strip()
+            found.append((title, tool.run(bench, tool.parse(given)).text))
+    return found
 
 
 def _diff(stage: Stage, desk: Desk) -> str:
