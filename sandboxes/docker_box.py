@@ -218,7 +218,7 @@ class DockerBox:
         places = [*(mount.target for mount in spec.mounts if not mount.read_only), *spec.tmpfs]
         code = (
             f'for place in {" ".join(places)}; do stat -f -c "%a %b %S %d %c $place" -- "$place"; done; '
-            f"grep -a -h -i -m 1 -E '{NO_SPACE}' -- {OUTPUT_FOLDER}/*.log.*; :"
+            f"grep -a -h -i -E '{NO_SPACE}' -- {OUTPUT_FOLDER}/*.log.* | tail -n 1"
         )
         try:
             lines = self.internal(code)[1].decode("utf-8", "replace").splitlines()

@@ -15,9 +15,11 @@ from typing import Protocol
 from bedev.sandboxes.errors import BedevError, DatabaseError, DiskFull, SandboxBroken, SetUpFailed
 
 LEAST_FREE = 2 << 20  # bytes: a place with less is full
-# An extended regular expression. The second is git's, the third InnoDB's; "error 28" alone is curl's word for
-# a timeout.
-NO_SPACE = "no space left on device|out of diskspace|for file [^ ]+ failed with error 28"
+# An extended regular expression. The second is git's, the others InnoDB's; "error 28" alone is what curl
+# calls a timeout.
+NO_SPACE = (
+    "no space left on device|out of diskspace|for file [^ ]+ failed with error 28|system error number 28"
+)
 PLACE = re.compile(r"(?<![\w.-])(/work|/tmp|/bedev/[a-z]+)(?=[/'\"\s])")
 MAKE_ROOM = "Make room: bedev gc --caches --older 0d; docker system df says what holds the rest."
 LESS_DATA = f"{MAKE_ROOM} Or ask for less data: --rows TABLE=NUMBER."

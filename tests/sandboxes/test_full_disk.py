@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from bedev.sandboxes.docker_engine import RUN_LABEL, engine
 from bedev.sandboxes.docker_pod import DockerSandbox
 from bedev.sandboxes.docker_volumes import TREE_KIND, find_seal, remove_volume
 from bedev.sandboxes.engines import engine as engines
-from bedev.sandboxes.errors import DiskFull, SetUpFailed
+from bedev.sandboxes.errors import DiskFull, EnvironmentUnusable, SetUpFailed
 from bedev.sandboxes.full_disk import said_in
 from bedev.sandboxes.recipe import Recipe
 from bedev.sandboxes.sandbox import (
@@ -212,8 +213,6 @@ def brought(sandbox: Sandbox) -> Brought:
 
 
 def within(brought: Brought, sandbox: Sandbox, **recipe: str) -> Brought:
-    from dataclasses import replace
-
     return replace(brought, sandbox=sandbox, recipe=replace(brought.recipe, **recipe))
 
 
@@ -259,6 +258,34 @@ def test_data_that_outgrows_the_disk(brought: Brought, engine_name: str) -> None
         error = refused(within(brought, cramped), growing(engine_name, 300_000))
         assert "db container" in error.what
         assert error.where
+
+
+@pytest.fixture(scope="module")
+def on_mysql(sandbox: Sandbox, brought: Brought) -> Brought:
+    engine = engines.load("mysql")
+    try:
+        image = sandbox.ensure_image(engine.image_spec(engine.default_image()), quiet)
+    except EnvironmentUnusable as error:
+        pytest.skip(error.what)
+    return replace(brought, engine=engine, db_image=image)
+
+
+def test_no_room_for_an_empty_mysql(on_mysql: Brought) -> None:
+    with small({DATA: 60}) as cramped:
+        refused(within(on_mysql, cramped), nothing)
+
+
+@pytest.mark.parametrize("engine_name", ["InnoDB", "MyISAM"])
+def test_data_that_outgrows_the_disk_of_mysql(on_mysql: Brought, engine_name: str) -> None:
+    def grow(_: Any, admin: Any, *__: Any) -> Mapping[str, int]:
+        admin.query(TABLE.format(name="a", engine=engine_name))
+        admin.query("INSERT INTO a VALUES (REPEAT('x', 400), REPEAT('y', 400))")
+        for _ in range(20):
+            admin.query("INSERT INTO a SELECT * FROM a", timeout=300)
+        return {}
+
+    with small({DATA: 320}) as cramped:
+        refused(within(on_mysql, cramped), grow)
 
 
 def test_a_seeder_that_would_wait_for_room(brought: Brought) -> None:
