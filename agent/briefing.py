@@ -12,12 +12,14 @@ from bedev.agent.report.encode import one_line
 from bedev.agent.subject import Subject
 from bedev.sandboxes.application import TestRun
 from bedev.sandboxes.data import DataFacts
-from bedev.sandboxes.engines.engine import Plan, PlanNode
+from bedev.sandboxes.engines.engine import Plan
+from bedev.tools.database.fingerprint import fingerprint
+from bedev.tools.database.plan_tree import draw
 from bedev.tools.database.workload import WorkloadQuery
 from bedev.tools.scenarios.scenario import Scenario
 
 MOST_QUERIES = 8
-MOST_PLAN_NODES = 12
+MOST_PLAN_LINES = 14
 MOST_TABLES = 3
 MOST_SITES = 6
 MOST_FILES = 3
@@ -53,7 +55,7 @@ def opening(
         *(f"  {q.kind}: {q.text}" for q in scenario.questions),
         *(f"  the gate varies {words}" for words in baseline.varied[:6]),
         "",
-        f"Base, for the scenario: {len(baseline.statements)} queries, work {baseline.work:,}, "
+        f"Base, for the scenario: {sum(q.calls for q in baseline.workload)} queries, work {baseline.work:,}, "
         f"{baseline.seconds * 1000:,.0f} ms. work = rows examined + sorted + sent + 10 x pages + 10 x "
         "temporary pages + 100 x statements.",
         "",
@@ -63,11 +65,11 @@ def opening(
         "",
     ]
     if plans:
+        dialect = subject.engine.dialect
         lines.append("Plans of the heaviest statements:")
         for plan in plans[:2]:
-            lines.append(f"  {one_line(plan.sql, 240)}")
-            lines += _tree(plan.root)
-            lines += [f"    ! {one_line(f.words, 200)}" for f in plan.findings[:4]]
+            lines.append(f"  {one_line(fingerprint(plan.sql, dialect), 240)}")
+            lines += [f"    {line}" for line in draw(plan, dialect).splitlines()[:MOST_PLAN_LINES]]
         lines.append("")
     for title, text in looked:
         lines += [f"{title}:", text, ""]
@@ -149,20 +151,3 @@ def _queries(baseline: Baseline) -> list[str]:
         lines.append(f"  {query.calls} x{took}  {site}  {one_line(query.fingerprint, 260)}")
     more = len(baseline.workload) - MOST_QUERIES
     return [*lines, f"  and {more} more statements"] if more > 0 else lines
-
-
-def _tree(root: PlanNode) -> list[str]:
-    lines: list[str] = []
-
-    def walk(node: PlanNode, depth: int) -> None:
-        if len(lines) >= MOST_PLAN_NODES:
-            return
-        rows = node.actual_rows if node.actual_rows is not None else node.estimated_rows
-        parts = [node.kind, node.table, node.access, node.index and f"index {node.index}"]
-        counted = f" {rows:,.0f} rows" if rows is not None else ""
-        lines.append(f"    {'  ' * depth}{' '.join(p for p in parts if p)}{counted}")
-        for child in node.children:
-            walk(child, depth + 1)
-
-    walk(root, 0)
-    return lines

@@ -191,6 +191,7 @@ def _opening(stage: Stage, app: Application, bench: Workbench, why: str, baselin
         with stage.screen.step("tests on base"), contextlib.suppress(BedevError):
             tests = app.run_tests({}, timeout=TEST_SECONDS)
     if tests is not None:
+        bench.base_tests = tests.passed
         red = sum(c.status in ("failed", "error") for c in tests.cases)
         stage.screen.say(
             f"tests on base: {len(tests.passed)} pass" + (f", {red} are red and set aside" if red else "")
