@@ -40,8 +40,10 @@ def advise(stage: Stage, app: Application, scenario: Scenario, baseline: Baselin
     if not advice.chosen:
         message = "The advisor found nothing that an index would settle: " + "; ".join(notes)
         return leave.nothing(stage, "failed", message, {})
+    # the run's own moment: resumed, it writes the same file again
+    moment = datetime.fromisoformat(stage.journal.records()[0].at).astimezone(UTC)
     migration = subject.stack.write_migration(
-        subject.tree, advice.chosen, datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"), schema
+        subject.tree, advice.chosen, moment.strftime("%Y-%m-%d %H:%M:%S"), schema
     )
     tree = stage.repository.write_tree(stage.base, subject.edits({migration.path: migration.content}))
     stage.journal.append("proposal", tree=tree, files=[migration.path])

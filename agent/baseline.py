@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from bedev.agent.choice import cut
 from bedev.agent.gate import measure
+from bedev.agent.gate.server_log import first_error
 from bedev.agent.models import advisor
 from bedev.agent.screen import Screen
 from bedev.sandboxes.application import Application
@@ -82,14 +82,6 @@ def measure_baseline(app: Application, scenario: Scenario, seed: int, screen: Sc
         known,
         tuple(varied),
     )
-
-
-def first_error(log: str) -> str:
-    """The line of a server's log that says what went wrong (stack traces follow it), and a few after it."""
-    lines = log.splitlines()
-    at = next((i for i, line in enumerate(lines) if re.search(r"error|exception", line, re.IGNORECASE)), None)
-    shown = lines[-8:] if at is None else lines[at : at + 4]
-    return "\n".join(line[:400] for line in shown)
 
 
 def show_baseline(baseline: Baseline, screen: Screen) -> None:

@@ -6,6 +6,7 @@ Nothing heavy is imported here: `bedev --help` has to answer at once.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import signal
@@ -117,6 +118,12 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 1
     except Exception as error:  # noqa: BLE001 - the last line of defence: a person never sees a traceback
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            full = output.full_disk(error)
+            output.print_error(full)
+            if json:
+                output.failure_json(name, "failed", full.what, full.where, full.next_step)
+            return full.exit_code
         sys.stderr.write(output.crash(error))
         if json:
             output.failure_json(name, "failed", f"a fault in bedev: {type(error).__name__}")

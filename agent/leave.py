@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from bedev.agent.git.messages import commit_message, slug
 from bedev.agent.report import markdown
 from bedev.agent.requests import RunResult
 from bedev.agent.stage import Stage
-from bedev.sandboxes.errors import EnvironmentUnusable
 
 EXIT: Mapping[str, int] = {"verified": 0, "rejected": 1, "unproven": 5}
 
@@ -174,24 +174,25 @@ def _plans(proof: Proof) -> dict[str, str]:
     return lines
 
 
-def _report(stage: Stage, text: str) -> str:
-    """The report's path: in the run's folder, and where --out wants it."""
-    place = stage.repository.state / stage.run / "report.md"
-    _write(place, text)
-    wanted = stage.request.out.get("markdown")
-    if wanted is None:
-        return str(place)
-    _write(wanted, text)
-    return str(wanted)
+def _report(stage: Stage, text: str) -> str | None:
+    """The report's path: in the run's folder, and where --out wants it. A place that refuses it is said, and
+    no more: the branch and its proof are there already."""
+    written = None
+    for place in (stage.repository.state / stage.run / "report.md", stage.request.out.get("markdown")):
+        if place is not None and _write(place, text, stage):
+            written = str(place)
+    return written
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, stage: Stage) -> bool:
     try:
         path.write_text(text, encoding="utf-8")
+        return True
     except OSError as error:
-        raise EnvironmentUnusable(
-            f"{path} cannot be written: {error.strerror}.", next_step="Choose another place with --out."
-        ) from error
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)  # half of it
+        stage.screen.say(f"The report could not be written to {path}: {error.strerror}.")
+        return False
 
 
 __all__: Sequence[str] = ("Words", "environment", "nothing", "result", "unverified")

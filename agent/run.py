@@ -34,7 +34,7 @@ from bedev.agent.subject import Subject, open_subject, repository_of
 from bedev.sandboxes.application import Application
 from bedev.sandboxes.data import DataFacts, DataWish, make_data
 from bedev.sandboxes.docker_pod import DockerSandbox
-from bedev.sandboxes.errors import BedevError, Paused, UsageError
+from bedev.sandboxes.errors import BedevError, DiskFull, Paused, UsageError
 from bedev.sandboxes.set_up import Brought, bring_up
 from bedev.tools.database.grow import grow_database
 from bedev.tools.scenarios.scenario import Scenario
@@ -119,7 +119,10 @@ def _run(begun: _Begun, screen: Screen) -> RunResult:
         said = " ".join(filter(None, (error.what, error.next_step)))
         result = _stopped(begun, "paused", 4, said, began)
     except BedevError as error:
-        journal.append("finished", outcome="failed", branch=None, commit=None, message=error.what)
+        if isinstance(error, DiskFull):
+            error.next_step = f"{error.next_step} Then: bedev resume {begun.run}"
+        with contextlib.suppress(Paused):  # a full disk is what may have ended it: `error` says so
+            journal.append("finished", outcome="failed", branch=None, commit=None, message=error.what)
         raise
     with contextlib.suppress(Paused):
         journal.append(

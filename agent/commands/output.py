@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bedev.sandboxes.errors import BedevError
+from bedev.sandboxes.errors import BedevError, DiskFull
 
 RUN_COMMANDS = ("fix", "verify", "resume")
 
@@ -57,6 +57,15 @@ def failure_json(command: str, outcome: str, what: str, where: str = "", next_st
         )
     else:
         print_json({"schema": "bedev.error/1", "outcome": outcome, "error": problem})
+
+
+def full_disk(error: OSError) -> DiskFull:
+    """What a full disk of this machine is for a person."""
+    return DiskFull(
+        "No space is left on the disk.",
+        where=str(error.filename or state_root()),
+        next_step="Make room there, or put bedev's own files elsewhere: BEDEV_STATE_DIR=FOLDER.",
+    )
 
 
 def state_root() -> Path:
