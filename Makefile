@@ -42,6 +42,7 @@ demo: setup engine
 	@$(BIN)/bedev demo
 
 test: setup engine
+	@.ci/standins --all
 	$(BIN)/pytest $(ARGS)
 
 quick: setup
