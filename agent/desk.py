@@ -77,6 +77,10 @@ class Desk:
             )
         return self.repository.write_tree(self.subject.base, self.subject.edits(self.bench.edits))
 
+    def was_judged(self, tree: str) -> bool:
+        """Whether this very tree has a proof already."""
+        return any(earlier.tree == tree for earlier, _ in self.proposals)
+
     def propose(self, proposal: Proposal) -> Proof:
         """Judge it, unless this very tree was judged before: the same tree gets the same proof."""
         for earlier, proof in self.proposals:

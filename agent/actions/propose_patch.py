@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bedev.agent.desk import Desk, Proposal
 from bedev.agent.report.feedback import feedback
+from bedev.sandboxes.errors import DatabaseError
+from bedev.tools.scenarios.rehearsal import rehearse
 from bedev.tools.tool import Tool, ToolFailed, ToolInput, ToolResult
 from pydantic import Field
 
@@ -29,6 +31,13 @@ def run(desk: Desk, given: Input) -> ToolResult:
             f"{desk.bench.refuse(refused[0])}. Put it back as it was (edit_file, run_command), then propose "
             "again. This did not count."
         )
+    faults = () if desk.was_judged(tree) else _rehearsed(desk)
+    if faults:
+        raise ToolFailed(
+            "Not handed to the gate, and not counted: the scenario was asked in the workspace first, and the "
+            f"gate would reject this.\n- {chr(10).join(faults)}\nMend it, then propose again.",
+            f"not handed to the gate: {faults[0]}",
+        )
     before = len(desk.proposals)
     proof = desk.propose(
         Proposal(
@@ -49,11 +58,19 @@ def run(desk: Desk, given: Input) -> ToolResult:
     return ToolResult(text, proof.headline, error=proof.verdict == "rejected")
 
 
+def _rehearsed(desk: Desk) -> tuple[str, ...]:
+    """What is sure to fail, found in seconds; nothing where the workspace cannot be asked."""
+    try:
+        return rehearse(desk.bench).faults
+    except DatabaseError as error:
+        return (f"the workspace does not answer: {error.what}",)
+
+
 TOOL = Tool(
     name="propose_patch",
     description=(
-        "Hand all changes of the workspace to the gate, which judges them in fresh sandboxes (a minute);"
-        " ends the run when verified; else says what failed and by how much. Trace the scenario first."
+        "Hand all changes of the workspace to the gate, which judges them in fresh sandboxes (a minute): "
+        "verified ends the run, else you hear what failed and by how much. Sure failures are refused free."
     ),
     input=Input,
     example={

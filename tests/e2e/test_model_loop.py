@@ -50,9 +50,9 @@ INDEX = {"path": MIGRATION, "new_text": MIGRATION_TEXT}
 Step = Callable[[], Answer]
 WRONG_THEN_RIGHT: list[Step] = [
     lambda: tools(("list_files", {}), ("read_file", {"path": CONTROLLER}), before="I look first."),
-    lambda: tool("edit_file", PAGE),
-    lambda: tool("propose_patch", PROPOSAL),
-    lambda: tools(("edit_file", BACK), ("edit_file", INDEX)),
+    lambda: tools(("edit_file", PAGE), ("propose_patch", PROPOSAL)),
+    lambda: tools(("edit_file", INDEX), ("propose_patch", PROPOSAL)),
+    lambda: tool("edit_file", BACK),
     lambda: tool("trace_command", {}),
     lambda: tool("propose_patch", PROPOSAL),
 ]
@@ -152,7 +152,8 @@ def test_a_wrong_proposal_is_rejected_and_a_right_one_after_it_verified(shop: Sh
         assert json.dumps(later["tools"]) == json.dumps(earlier["tools"])
         assert json.dumps(later["messages"]).startswith(json.dumps(earlier["messages"])[:-1])
     said = "\n".join(results(bodies[-1]))
-    assert "less_work FAILED" in said
+    assert "Not handed to the gate, and not counted" in said
+    assert "must be 1.2 times less" in said
     assert "tests FAILED: 1 of" in said
     assert "actual size 20 matches expected size 25" in said
     branch = document["branch"]
@@ -170,7 +171,7 @@ def test_the_end_of_a_budget_leaves_an_unverified_branch_that_can_go_on(shop: Sh
         bodies = server.bodies
         assert (code, document["outcome"]) == (1, "unverified"), shop.text
         assert "4 turns are used up" in document["message"]
-        assert "2 turns are left" in results(bodies[-1])[-2]
+        assert "2 turns are left" in "\n".join(results(bodies[-1]))
         branch = document["branch"]
         message = git(shop.repository, "log", "-1", "--format=%B", branch)
         assert message.startswith("Unverified: ")
