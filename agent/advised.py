@@ -43,11 +43,11 @@ def advise(stage: Stage, app: Application, scenario: Scenario, baseline: Baselin
     # the run's own moment: resumed, it writes the same file again
     moment = datetime.fromisoformat(stage.journal.records()[0].at).astimezone(UTC)
     migration = subject.stack.write_migration(
-        subject.tree, advice.chosen, moment.strftime("%Y-%m-%d %H:%M:%S"), schema
+        subject.tree, advice.chosen, moment.strftime("%Y-%m-%d %H:%M:%S"), schema, subject.engine.name
     )
-    tree = stage.repository.write_tree(stage.base, subject.edits({migration.path: migration.content}))
-    stage.journal.append("proposal", tree=tree, files=[migration.path])
-    screen.say(f"proposal: {migration.path}")
+    tree = stage.repository.write_tree(stage.base, subject.edits(dict(migration.files)))
+    stage.journal.append("proposal", tree=tree, files=list(migration.files))
+    screen.say(f"proposal: {', '.join(migration.files)}")
     with screen.step("gate"):
         proof = stage.judge(tree, scenario)
     stage.journal.append("proof", digest=proof.digest, proof=proof.to_dict())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -138,9 +139,19 @@ def _migration(bench: Workbench, chosen: Sequence[IndexSpec], schema: Schema) ->
     if not chosen:
         return []
     moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    migration = bench.app.stack.write_migration(bench.tree, chosen, moment, schema)
+    migration = bench.app.stack.write_migration(bench.tree, chosen, moment, schema, bench.app.engine.name)
     content = migration.content.decode("utf-8", "replace").rstrip("\n")
-    return [f"its migration, for edit_file at {migration.path}:", content]
+    lines = [f"its migration, for edit_file at {migration.path}:", content]
+    for path, whole in migration.others.items():
+        lines += ["and with it:", *_difference(bench, path, whole)]
+    return lines
+
+
+def _difference(bench: Workbench, path: str, content: bytes) -> list[str]:
+    before, after = (
+        side.decode("utf-8", "replace").splitlines() for side in (bench.tree.read(path) or b"", content)
+    )
+    return list(difflib.unified_diff(before, after, path, path, n=2, lineterm=""))
 
 
 def _beyond(advice: Advice, workload: Workload, dialect: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bedev.sandboxes.engines.engine import IndexSpec, Schema
@@ -55,8 +55,16 @@ class TracedQuery:
 
 @dataclass(frozen=True)
 class MigrationFile:
+    """`others` are files that go with it, whole, by path: the model that declares the same index, or the
+    migration of another application."""
+
     path: str
     content: bytes
+    others: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        return {self.path: self.content, **self.others}
 
 
 @dataclass(frozen=True)
@@ -129,11 +137,18 @@ class Stack(Protocol):
     def pending_migrations(self, app: Box, env: Mapping[str, str]) -> int: ...
 
     def write_migration(
-        self, tree: TreeReader, indexes: Sequence[IndexSpec], moment: str, schema: Schema | None = None
+        self,
+        tree: TreeReader,
+        indexes: Sequence[IndexSpec],
+        moment: str,
+        schema: Schema | None = None,
+        engine: str = "",
     ) -> MigrationFile:
         """A migration in the framework's own style that adds these indexes and can be undone; `moment` is
         the UTC time `YYYY-MM-DD HH:MM:SS` for its name, moved behind every migration that is there. `schema`
-        is base's, where it is known: undoing may have to give a foreign key its index back."""
+        is base's, where it is known: undoing may have to give a foreign key its index back. `engine` is the
+        name of the engine that runs it, where it is known: some add an index beside writers only when asked
+        to."""
         ...
 
     def default_index_name(self, index: IndexSpec) -> str: ...

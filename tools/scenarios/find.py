@@ -152,8 +152,8 @@ class _RouteCandidates:
         self._route, self._index, self._schema = route, index, schema
         self._wanted, self._task = wanted, task
         self._handler: Handler = index.handler(route)
-        self._path = "/" + route.path.strip("/")
-        pattern = re.escape(self._path)
+        self._path = "/" + route.path.lstrip("/")  # one framework's `/users/` is another's redirect
+        pattern = re.escape(self._path.rstrip("/") or "/")
         for match in _PATH_PARAMETER.finditer(self._path):
             pattern = pattern.replace(re.escape(match[0]), r"([^/]+)", 1)
         self._calls = [c for c in calls if re.fullmatch(pattern, c.path.rstrip("/") or "/")]

@@ -86,6 +86,11 @@ class SourceIndex:
             )
             if said and schema.table(said[1]):
                 self._class_tables[name] = said[1]
+        for path in sorted(sources):
+            if path.endswith(".py") and not is_test(path):
+                for name, table in _python_models(path, sources[path], schema):
+                    self._class_tables.setdefault(name, table)
+                    self._tables.setdefault(self._table_stem(snake(name)), table)
 
     @staticmethod
     def _table_stem(name: str) -> str:
@@ -160,6 +165,8 @@ class SourceIndex:
         content = self.sources.get(path, "")
         if not content or short.lower().startswith("closure"):
             return self._closure(route, path)
+        if path.endswith(".py"):
+            content = _python_class(content, short) or content
         body = _function(content, method) or (_function(content, short) if method == "__invoke" else "")
         if not body:
             return path, content
@@ -189,6 +196,27 @@ class SourceIndex:
 
 
 _DECLARATION = re.compile(r"\b(get|any|route)\(\s*['\"]([^'\"\n]*)['\"]", re.IGNORECASE)
+
+
+_PYTHON_CLASS = r"^class {}\b(?:.|\n)*?(?=^[^\s#)]|\Z)"
+
+
+def _python_class(content: str, name: str) -> str:
+    """A class of the file's top level with its body, empty where there is none."""
+    found = re.search(_PYTHON_CLASS.format(re.escape(name)), content, re.MULTILINE)
+    return found[0] if found else ""
+
+
+def _python_models(path: str, content: str, schema: Schema) -> Iterable[tuple[str, str]]:
+    """Models of an object-relational mapper with their tables: by their own word, else `folder_class`, as
+    Django names them."""
+    folders = [part for part in path.split("/")[:-1] if part != "models"]
+    for found in re.finditer(_PYTHON_CLASS.format(r"(\w+)"), content, re.MULTILINE):
+        said = re.search(r"\b(?:db_table|__tablename__)\s*=\s*['\"](\w+)", found[0])
+        name = said[1] if said else f"{folders[-1] if folders else ''}_{found[1]}"
+        table = schema.table(name)
+        if table is not None:
+            yield found[1], table.name
 
 
 def _function(content: str, name: str) -> str:

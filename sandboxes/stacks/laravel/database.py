@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bedev.sandboxes.recipe import Finding, TreeReader
-from bedev.sandboxes.stacks.laravel.manifest import line_of, text_of
+from bedev.sandboxes.recipe import TreeReader
+from bedev.sandboxes.stacks.tree_text import line_of, text_of
 
 CONFIG = "config/database.php"
 
@@ -21,10 +21,6 @@ STANDARD = {
     "username": "DB_USERNAME",
     "password": "DB_PASSWORD",
 }
-
-COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-_IMAGES = {"mysql": "mysql", "mysql-server": "mysql", "mariadb": "mariadb", "postgres": "postgres"}
-_IMAGES |= {"postgis": "postgres", "pgvector": "postgres"}
 
 
 @dataclass(frozen=True)
@@ -73,28 +69,6 @@ def read_database_config(tree: TreeReader, connection: str = "") -> DatabaseConf
         literals,
         driver[1] if driver else connection or default,
     )
-
-
-def engine_of_compose(tree: TreeReader) -> tuple[Finding, str, str] | None:
-    """The first database image of a compose file: a finding, the engine, and its version (`""` if not said).
-
-    A line scan: only `image:` lines of official names are looked at, nothing else of the file is used.
-    """
-    for path in COMPOSE_FILES:
-        text = text_of(tree, path) or ""
-        for number, line in enumerate(text.splitlines(), 1):
-            found = re.match(r"\s+image:\s*['\"]?([\w./-]+)(?::([^'\"\s#]+))?", line)
-            if found is None:
-                continue
-            owner, _, name = found[1].rpartition("/")
-            engine = _IMAGES.get(owner.rpartition("/")[2]) or _IMAGES.get(name)
-            if engine is None:
-                continue
-            tag = re.sub(r"\$\{\w+:?-([^}]*)\}", r"\1", found[2] or "")
-            version = re.match(r"(?:pg)?(\d+(?:\.\d+)?)", tag)
-            said = version[1] if version else ""
-            return Finding("database", f"{engine} {said}".strip(), f"{path}:{number}"), engine, said
-    return None
 
 
 def _without_comments(text: str) -> str:

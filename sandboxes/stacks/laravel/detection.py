@@ -7,21 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from bedev.sandboxes.recipe import Finding, Recipe, TreeReader
+from bedev.sandboxes.stacks.compose import engine_of_compose
 from bedev.sandboxes.stacks.laravel.database import (
     ENGINES,
     DatabaseConfig,
-    engine_of_compose,
     read_database_config,
 )
 from bedev.sandboxes.stacks.laravel.environment import derive, engine_for, example_file
-from bedev.sandboxes.stacks.laravel.manifest import (
-    Manifest,
-    assignment_source,
-    line_of,
-    mapping,
-    read_manifest,
-    text_of,
-)
+from bedev.sandboxes.stacks.laravel.manifest import Manifest, read_manifest
 from bedev.sandboxes.stacks.laravel.php import choose_php, image_parts
 from bedev.sandboxes.stacks.laravel.suite import (
     TEST_CONFIG,
@@ -30,6 +23,7 @@ from bedev.sandboxes.stacks.laravel.suite import (
     test_databases,
     test_environment,
 )
+from bedev.sandboxes.stacks.tree_text import assignment_source, line_of, mapping, text_of
 
 PROCESS_ENVIRONMENT: Mapping[str, str] = {
     "COMPOSER_HOME": "/tmp/composer",

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from bedev.sandboxes.recipe import Finding, TreeReader
 from bedev.sandboxes.stacks.laravel.database import ENGINES, STANDARD, DatabaseConfig
-from bedev.sandboxes.stacks.laravel.manifest import Manifest, line_of, text_of
+from bedev.sandboxes.stacks.laravel.manifest import Manifest
+from bedev.sandboxes.stacks.tree_text import line_of, text_of
 
 EXAMPLES = (".env.example", ".env.dist", ".env.sample", ".env.docker")
 

@@ -12,8 +12,9 @@ from bedev.sandboxes.errors import UsageError
 from bedev.sandboxes.recipe import TreeReader
 from bedev.sandboxes.stacks.laravel.database import read_database_config
 from bedev.sandboxes.stacks.laravel.environment import example_file
-from bedev.sandboxes.stacks.laravel.manifest import read_manifest, text_of
+from bedev.sandboxes.stacks.laravel.manifest import read_manifest
 from bedev.sandboxes.stacks.stack import MigrationFile
+from bedev.sandboxes.stacks.tree_text import text_of
 
 FOLDER = "database/migrations/"
 LONGEST_NAME = 64  # of an identifier in MySQL and MariaDB; PostgreSQL cuts at 63

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bedev.sandboxes.recipe import Finding
-from bedev.sandboxes.stacks.laravel.manifest import Manifest, mapping
+from bedev.sandboxes.stacks.laravel.manifest import Manifest
+from bedev.sandboxes.stacks.tree_text import mapping
 
 VERSIONS = ((8, 5), (8, 4), (8, 3), (8, 2), (8, 1), (8, 0))
 """The official images that there are, newest first."""

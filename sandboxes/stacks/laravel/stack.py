@@ -11,7 +11,8 @@ from bedev.sandboxes.engines.engine import IndexSpec, Schema
 from bedev.sandboxes.errors import SetUpFailed, UsageError
 from bedev.sandboxes.recipe import Recipe, TreeReader
 from bedev.sandboxes.sandbox import STACK_FILES, Box, SetUpStep
-from bedev.sandboxes.stacks.laravel import detection, environment, migration, reports, suite
+from bedev.sandboxes.stacks import reports
+from bedev.sandboxes.stacks.laravel import detection, environment, migration, suite
 from bedev.sandboxes.stacks.stack import ConsoleCommand, MigrationFile, Route, TestCase, TracedQuery
 
 _MARKER = "BEDEV-INSPECT "
@@ -80,7 +81,7 @@ class Laravel:
         return reports.parse_trace(text)
 
     def parse_tests(self, junit: bytes) -> tuple[TestCase, ...]:
-        return reports.parse_tests(junit)
+        return reports.parse_tests(junit, "\\")
 
     def filtered_tests(self, command: str, filter: str) -> str:
         return suite.filtered(command, filter)
@@ -108,7 +109,12 @@ class Laravel:
         return len(_inspect(app, "migrations", env))
 
     def write_migration(
-        self, tree: TreeReader, indexes: Sequence[IndexSpec], moment: str, schema: Schema | None = None
+        self,
+        tree: TreeReader,
+        indexes: Sequence[IndexSpec],
+        moment: str,
+        schema: Schema | None = None,
+        engine: str = "",
     ) -> MigrationFile:
         return migration.write_migration(tree, indexes, moment, schema)
 

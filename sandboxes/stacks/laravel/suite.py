@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from xml.etree import ElementTree
 
 from bedev.sandboxes.recipe import Finding, TreeReader
-from bedev.sandboxes.stacks.laravel.manifest import Manifest, assignment_source, line_of, text_of
+from bedev.sandboxes.stacks.laravel.manifest import Manifest
+from bedev.sandboxes.stacks.tree_text import assignment_source, line_of, text_of
 
 TEST_PATHS = ("tests/**",)
 TEST_CONFIG = (

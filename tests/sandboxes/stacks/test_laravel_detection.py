@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from bedev.sandboxes.errors import UsageError
-from bedev.sandboxes.stacks.laravel.database import engine_of_compose, read_database_config
+from bedev.sandboxes.stacks.compose import engine_of_compose
+from bedev.sandboxes.stacks.laravel.database import read_database_config
 from bedev.sandboxes.stacks.laravel.manifest import Manifest
 from bedev.sandboxes.stacks.laravel.php import allows, choose_php
 from bedev.sandboxes.stacks.stack import load

@@ -1,4 +1,4 @@
-"""What came out of the application: test reports (JUnit XML) and traces (JSON lines of tracer.php)."""
+"""What came out of an application: test reports (JUnit XML) and traces (a tracer's JSON lines)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from bedev.sandboxes.errors import SetUpFailed
 from bedev.sandboxes.stacks.stack import TestCase, TracedQuery
 
 
-def parse_tests(junit: bytes) -> tuple[TestCase, ...]:
-    """The cases of a PHPUnit or Pest report. An id that comes again (a data provider with equal names) is
-    numbered in the order of the file. Raises SetUpFailed for a report that is none."""
+def parse_tests(junit: bytes, separator: str = ".") -> tuple[TestCase, ...]:
+    """The cases of a report, `Class::name`; `separator` is what the language puts between the parts of a
+    class's name. An id that comes again (a data provider with equal names) is numbered in the order of the
+    file. Raises SetUpFailed for a report that is none."""
     import junitparser
 
     text = junit.decode("utf-8", errors="replace")
@@ -35,7 +36,7 @@ def parse_tests(junit: bytes) -> tuple[TestCase, ...]:
     seen: Counter[str] = Counter()
     found = []
     for case in _cases(report):
-        name = f"{_class_of(case)}::{case.name or ''}"
+        name = f"{_class_of(case, separator)}::{case.name or ''}"
         seen[name] += 1
         status, message = _status(case)
         identity = name if seen[name] == 1 else f"{name} ({seen[name]})"
@@ -54,8 +55,8 @@ def _cases(report: Any) -> Iterator[Any]:
             yield from item
 
 
-def _class_of(case: Any) -> str:
-    return str(case._elem.get("class") or (case.classname or "").replace(".", "\\"))
+def _class_of(case: Any, separator: str) -> str:
+    return str(case._elem.get("class") or (case.classname or "").replace(".", separator))
 
 
 def _status(case: Any) -> tuple[str, str]:
