@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -59,6 +60,7 @@ def drive(
             talk = _begin(stage, mind, toolbox, _opening(stage, app, bench, why, baseline))
         else:
             desk.remember()
+            bench.base_tests = _base_tests(stage)
             stage.screen.say(f"going on after turn {budget.spent.turns} (the database is a fresh clone)")
         app.close()
         verified = desk.verified
@@ -192,6 +194,8 @@ def _opening(stage: Stage, app: Application, bench: Workbench, why: str, baselin
             tests = app.run_tests({}, timeout=TEST_SECONDS)
     if tests is not None:
         bench.base_tests = tests.passed
+        passed = json.dumps(sorted(tests.passed)).encode()
+        stage.journal.append("tests_on_base", passed=stage.journal.put_blob(passed))
         red = sum(c.status in ("failed", "error") for c in tests.cases)
         stage.screen.say(
             f"tests on base: {len(tests.passed)} pass" + (f", {red} are red and set aside" if red else "")
@@ -204,6 +208,14 @@ def _opening(stage: Stage, app: Application, bench: Workbench, why: str, baselin
     return briefing.opening(
         stage.request.task, stage.subject, stage.facts, scenario, why, baseline, plans, tests, looked
     )
+
+
+def _base_tests(stage: Stage) -> frozenset[str] | None:
+    """The tests that pass on base, as an earlier process of this run found them."""
+    for record in stage.journal.records():
+        if record.kind == "tests_on_base":
+            return frozenset(json.loads(stage.journal.get_blob(record.fields["passed"])))
+    return None
 
 
 def _looked(bench: Workbench, name: str, *inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
