@@ -21,7 +21,7 @@ class TestMySQL(MySqlFamilyContract):
     optional_image: ClassVar[bool] = True
     client: ClassVar[str] = "mysql --no-defaults --ssl-mode=DISABLED"
     set_password: ClassVar[str] = "SET PASSWORD = 'canary'"
-    own_pages: ClassVar[int] = 12
+    own_pages: ClassVar[int] = 40
 
     # -- what the counters see
 
