@@ -1,4 +1,5 @@
-"""Glob patterns over repository paths: `*` within a folder, `**` across folders, case-insensitive.
+"""Glob patterns over repository paths: `*` within a folder, `**` across folders, `[!_]` one character that is
+none of these (other brackets are themselves: files are called `[id].ts`), case-insensitive.
 
 Case is folded because a case twin (`Tests/` beside `tests/`) is the same folder on many machines.
 """
@@ -22,6 +23,9 @@ def _compiled(pattern: str) -> re.Pattern[str]:
             out, i = out + "[^/]*", i + 1
         elif pattern[i] == "?":
             out, i = out + "[^/]", i + 1
+        elif pattern.startswith("[!", i) and "]" in pattern[i + 3 :]:
+            end = pattern.index("]", i + 3)
+            out, i = out + f"[^/{re.escape(pattern[i + 2 : end])}]", end + 1
         else:
             out, i = out + re.escape(pattern[i]), i + 1
     return re.compile(out, re.IGNORECASE | re.DOTALL)
