@@ -17,7 +17,8 @@ What was measured on 9.7 (tests/sandboxes/engines/test_mysql.py repeats it), and
 - Rows sent and statements are those of the application and reader, from the statement summaries by user,
   which do not fall when a connection ends; statements inside triggers and procedures are none of them.
 - A write may or may not need a new undo segment, and the server reads a page of its own now and then: an
-  update by key takes 7 to 13 pages, and rarely some 30 more where an earlier DDL is purged late. Statements that only read repeat exactly.
+  update by key takes 7 to 13 pages, rarely some 30 more where an earlier DDL is purged late. Statements that
+  only read repeat exactly.
 - Reading all of it is one query and moves none of it: two readings in a row are equal.
 """
 
