@@ -1,0 +1,5 @@
+"""MySQL and MariaDB are reached through PyMySQL."""
+
+import pymysql
+
+pymysql.install_as_MySQLdb()

@@ -1,0 +1,1 @@
+"""Runs in the sandbox beside the application; see settings.py."""
