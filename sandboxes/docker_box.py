@@ -260,8 +260,9 @@ class DockerBox:
                 self._services[pid] = service
         return service
 
-    def _kept_sessions(self) -> list[int]:
-        return [shell.session for shell in self._shells.values() if shell.alive] + list(self._services)
+    def _kept_sessions(self) -> list[int | str]:
+        shells = [shell.session for shell in self._shells.values() if shell.alive]
+        return [*shells, *self._services, *(f"p{service}" for service in self._services)]
 
     # -- shells
 

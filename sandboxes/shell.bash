@@ -11,7 +11,8 @@ cat=$(type -P cat)
 keep=' '
 
 # `keep` is a list of session ids with blanks around: the shells and services of this box.
-# A session is the right unit: a process can leave one (setsid), but never enter another's.
+# A session is the right unit: a process can leave one (setsid), but never enter another's. Servers give each
+# of their processes a session (PostgreSQL): ` p123 ` in the list keeps the children of the service 123.
 # The first passes stop what they find before they kill it, so that a fork bomb cannot outrun the loop.
 sweep() {
     local pass entry line left fields
@@ -21,6 +22,7 @@ sweep() {
             IFS= read -r line <"$entry/stat" || continue
             fields=(${line##*) })  # state parent group session ...
             [[ ${fields[0]} == [ZX] || ${fields[3]} == [01] || $keep == *" ${fields[3]} "* ]] && continue
+            [[ $keep == *" p${fields[1]} "* ]] && continue
             ((pass > 0)) && kill -STOP "${entry#/proc/}"
             kill -KILL "${entry#/proc/}" && left=1
         done

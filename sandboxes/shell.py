@@ -121,7 +121,7 @@ class Shell:
         command: str,
         *,
         name: str,
-        keep: Iterable[int],
+        keep: Iterable[int | str],
         folder: str,
         timeout: float,
         environment: Mapping[str, str],
@@ -129,7 +129,8 @@ class Shell:
     ) -> Answer:
         """Run a command; its output also goes to the files `name`.1 and `name`.2 in OUTPUT_FOLDER.
 
-        `keep` are the sessions that are left alone when the command's processes are killed. Raises
+        `keep` are the sessions that are left alone when the command's processes are killed, and as `p123`
+        services whose children are left alone in whatever session. Raises
         ShellGone when the shell was killed or did not answer GRACE seconds after `timeout`.
         """
         if len(command.encode("utf-8", "surrogateescape")) > MAX_COMMAND:
@@ -196,7 +197,7 @@ class Shell:
             pid, started = self._header(nonce, time.monotonic() + 20, 2)
         return int(pid), started
 
-    def sweep(self, keep: Iterable[int]) -> bool:
+    def sweep(self, keep: Iterable[int | str]) -> bool:
         """Kill every process of other sessions than `keep` and its own; whether none is left."""
         sessions = " ".join(str(session) for session in {self.session, *keep} if session)
         return self.internal(f"keep=' {sessions} '; sweep", fine=(0, 1))[0] == 0

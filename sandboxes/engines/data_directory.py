@@ -1,6 +1,6 @@
 """A database server's folder in the `db` box: how it is named, copied, and its server ended.
 
-For engines whose database is a folder that can be copied while its server is down (MariaDB, MySQL). Below
+For engines whose database is a folder that can be copied while its server is down. Below
 `Instance.data_dir` lie `data` (the server's own directory, all that a copy takes), `pid`, `socket` and `tmp`.
 """
 
@@ -34,12 +34,12 @@ def checked(name: str) -> str:
     return name
 
 
-def stop(db: Box, instance: Instance, title: str) -> None:
-    """A clean shutdown; `title` is what people call the server. Idempotent."""
+def stop(db: Box, instance: Instance, title: str, signal: str = "TERM") -> None:
+    """A clean shutdown by `signal`; `title` is what people call the server. Idempotent."""
     place = shlex.quote(instance.data_dir)
     tenths = int(STOP_SECONDS * 10)
     result = db.run(
-        f"pid=$(cat {place}/pid 2>/dev/null) || exit 0; kill -TERM $pid 2>/dev/null || exit 0; "
+        f"pid=$(cat {place}/pid 2>/dev/null) || exit 0; kill -{signal} $pid 2>/dev/null || exit 0; "
         f"for ((i = 0; i < {tenths * 5}; i++)); do kill -0 $pid 2>/dev/null || exit 0; sleep 0.02; done; "
         f"kill -KILL $pid; exit 9",
         cwd="/",
@@ -75,9 +75,18 @@ def clone(
     return instance
 
 
-def copy(db: Box, probe: Probe, source: Instance, name: str, port: int, start: Start, title: str) -> Instance:
+def copy(
+    db: Box,
+    probe: Probe,
+    source: Instance,
+    name: str,
+    port: int,
+    start: Start,
+    title: str,
+    signal: str = "TERM",
+) -> Instance:
     instance = replace(source, name=name, data_dir=f"{DATA}/{checked(name)}", port=port)
-    stop(db, source, title)
+    stop(db, source, title, signal)
     try:
         _copy_data(db, source.data_dir, instance.data_dir)
     finally:
@@ -86,11 +95,11 @@ def copy(db: Box, probe: Probe, source: Instance, name: str, port: int, start: S
     return instance
 
 
-def destroy(db: Box, instance: Instance) -> None:
+def destroy(db: Box, instance: Instance, signal: str = "KILL") -> None:
     """Nothing is kept, so the server is not asked to put its data in order first. Idempotent."""
     place = shlex.quote(instance.data_dir)
     db.run(
-        f"if pid=$(cat {place}/pid 2>/dev/null); then kill -KILL $pid 2>/dev/null; "
+        f"if pid=$(cat {place}/pid 2>/dev/null); then kill -{signal} $pid 2>/dev/null; "
         "for ((i = 0; i < 500; i++)); do kill -0 $pid 2>/dev/null || break; sleep 0.01; done; fi; "
         f"rm -rf {place}",
         cwd="/",

@@ -10,7 +10,7 @@ import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from bedev.sandboxes.errors import UsageError
 from bedev.sandboxes.sandbox import Box, ImageSpec, Probe, SqlSession
@@ -20,10 +20,11 @@ Role = Literal["admin", "application", "reader"]
 
 @dataclass(frozen=True)
 class Instance:
-    """One running (or startable) database server in a pod's `db` box.
+    """One running (or startable) database server in a pod's `db` box, or the folder of a library's files.
 
     `data_dir` lies below DATA; `passwords` by role, made by the host for this pod or template; only the
-    application's is ever seen by `app`. `database` is the application's database name.
+    application's is ever seen by `app`. `database` is the application's database name. A library has no use
+    for `port` and `passwords`.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Counters:
     rows_sorted, rows_sent, rows_written: rows
     pages: logical page reads; temp_pages: pages of temporary tables and sort spill
     statements: statements from the application's connections
+    vm_steps: instructions of the engine's virtual machine, where they are what there is to count (SQLite)
     """
 
     rows_examined: int | None = None
@@ -50,6 +52,7 @@ class Counters:
     pages: int | None = None
     temp_pages: int | None = None
     statements: int | None = None
+    vm_steps: int | None = None
 
     def minus(self, earlier: Counters) -> Counters:
         def difference(name: str) -> int | None:
@@ -59,13 +62,14 @@ class Counters:
         return Counters(**{name: difference(name) for name in self.__dataclass_fields__})
 
 
-WEIGHTS: Mapping[str, int] = {
+WEIGHTS: Mapping[str, float] = {
     "rows_examined": 1,
     "rows_sorted": 1,
     "rows_sent": 1,
     "pages": 10,
     "temp_pages": 10,
     "statements": 100,
+    "vm_steps": 0.1,
 }
 """The documented weights of `work` (docs/proof.md). On patches of nine real applications this sum gave the
 right verdict where each single counter was wrong at least once."""
@@ -74,13 +78,13 @@ right verdict where each single counter was wrong at least once."""
 def work(counters: Counters, other: Counters | None = None) -> int:
     """One number for what a database did. A counter that is None in `counters` or in `other` (the other
     side of a comparison) is left out."""
-    total = 0
+    total = 0.0
     for name, weight in WEIGHTS.items():
         value = getattr(counters, name)
         if value is None or (other is not None and getattr(other, name) is None):
             continue
         total += weight * value
-    return total
+    return round(total)
 
 
 @dataclass(frozen=True)
@@ -93,12 +97,24 @@ class Statement:
 
 
 @dataclass(frozen=True)
+class SentStatement:
+    """A statement as the application's tracer says that it was sent, `calls` times with these values or
+    others of the same kind. `process` tells what asked (a request, a command)."""
+
+    sql: str
+    bindings: tuple[object, ...] = ()
+    calls: int = 1
+    process: str = ""
+
+
+@dataclass(frozen=True)
 class StatementStatistics:
-    """The server's own digest of a statement: calls, rows and time in total."""
+    """The server's own digest of a statement: calls, rows and time in total. `rows_examined` is None where
+    the server does not count them by statement."""
 
     digest_text: str
     calls: int
-    rows_examined: int
+    rows_examined: int | None
     rows_sent: int
     seconds: float
 
@@ -130,6 +146,7 @@ class PlanNode:
     estimated_rows: float | None = None
     actual_rows: float | None = None
     loops: float | None = None
+    estimated_loops: float | None = None
     filtered_percent: float | None = None
     milliseconds: float | None = None
     condition: str = ""
@@ -309,8 +326,13 @@ class Engine(Protocol):
 
     name: str
     title: str  # "MariaDB"
-    driver: Literal["mysql", "postgres"]  # what the probe connects with
-    port: int  # the port that applications expect
+
+    @property
+    def driver(self) -> Literal["mysql", "postgres", "sqlite"]:
+        """What the probe connects with."""
+        ...
+
+    port: int  # the port that applications expect, 0 where there is none
     dialect: str  # sqlglot's name of its SQL
     users: Mapping[Role, str]  # who each role is called at the server
 
@@ -412,6 +434,30 @@ class Engine(Protocol):
         """Insert the plan's rows inside the server (INSERT ... SELECT); returns exact row counts read
         back for every table of the plan. A table that did not reach its count raises DatabaseError."""
         ...
+
+
+@runtime_checkable
+class LibraryEngine(Engine, Protocol):
+    """An engine without a server: a library in the application's own process, and files that `app` and the
+    probe share (PodSpec.shared_data). Its pods need no image of their own for `db`.
+
+    Nobody counts for it: what the application sent is known from the stack's tracer, which is therefore on
+    whenever something is measured, and `account` finds out what that costs.
+    """
+
+    def address(self, instance: Instance) -> str:
+        """What the application's configuration names as its database: a path in `app`."""
+        ...
+
+    def account(self, admin: SqlSession, sent: Sequence[SentStatement]) -> None:
+        """Count these statements of the application, and capture them where a capture runs. Raises
+        DatabaseError where one cannot be counted: the counters then say too little."""
+        ...
+
+
+def library(engine: Engine) -> LibraryEngine | None:
+    """The engine as a library, None where it is a server."""
+    return engine if isinstance(engine, LibraryEngine) else None
 
 
 def names() -> tuple[str, ...]:

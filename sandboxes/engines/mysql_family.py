@@ -13,27 +13,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bedev.sandboxes.engines.engine import Instance, Role, Statement, StatementStatistics
-from bedev.sandboxes.errors import DatabaseError, SandboxBroken, UsageError
+from bedev.sandboxes.engines.roles import USERS as USERS
+from bedev.sandboxes.engines.roles import check_passwords
+from bedev.sandboxes.errors import DatabaseError, SandboxBroken
 from bedev.sandboxes.sandbox import Probe, Rows, Service, SqlSession
-
-USERS: Mapping[Role, str] = {
-    "admin": "bedev_admin",
-    "application": "bedev_app",
-    "reader": "bedev_reader",
-}
 
 # Not `localhost`: that would let the socket in, and roles are for TCP with a password only.
 HOST = "127.0.0.1"
 
 READY_SECONDS = 120.0  # crash recovery included
-
-# The names of Debian-like images that hold no server; everything else is expected to bring one.
-BARE_IMAGES = ("debian", "ubuntu")
-
-
-def is_bare(image: str) -> bool:
-    """Whether the image is Debian or Ubuntu itself, by its name."""
-    return image.rsplit("/", 1)[-1].split("@")[0].split(":")[0] in BARE_IMAGES
 
 
 def name_quoted(name: str) -> str:
@@ -46,16 +34,6 @@ def database_pattern(name: str) -> str:
 
 
 # -- the three roles
-
-
-def check_passwords(passwords: Mapping[Role, str]) -> None:
-    """Raises UsageError for one that is missing or could end the quotes of a statement."""
-    for role in USERS:
-        if not re.match(r"[A-Za-z0-9_.-]{8,128}\Z", passwords.get(role, "")):
-            raise UsageError(
-                f"The password of the database role {role!r} is missing or not made by bedev.",
-                next_step="Passwords have 8 to 128 letters, digits, dots, _ and -.",
-            )
 
 
 def account(role: Role) -> str:

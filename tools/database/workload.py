@@ -135,7 +135,9 @@ class _Statistics:
                 one = StatementStatistics(
                     before.digest_text,
                     before.calls + one.calls,
-                    before.rows_examined + one.rows_examined,
+                    None
+                    if before.rows_examined is None or one.rows_examined is None
+                    else before.rows_examined + one.rows_examined,
                     before.rows_sent + one.rows_sent,
                     before.seconds + one.seconds,
                 )
@@ -184,7 +186,9 @@ def _repeated(query: WorkloadQuery, site: CallSite) -> RepeatedQuery:
         words = f"Row by row: {site.place} writes {what} {site.calls} times (one statement a row)"
     elif site.distinct_bindings <= 1:
         kind = "asked-again"
-        words = f"Asked again: {site.place} asks {what} {site.calls} times with the same values (memoise it)"
+        words = (
+            f"Asked again: {site.place} asks {what} {site.calls} times with the same values (load it once)"
+        )
     else:
         kind = "n-plus-one"
         words = (

@@ -18,10 +18,10 @@ from bedev.sandboxes.engines.mysql_family import (
     READY_SECONDS,
     account,
     grant_statements,
-    is_bare,
     user_statements,
     wait_until_ready,
 )
+from bedev.sandboxes.engines.roles import is_bare
 from bedev.sandboxes.errors import SandboxBroken
 from bedev.sandboxes.sandbox import DATA, Box, ImageSpec, Probe
 

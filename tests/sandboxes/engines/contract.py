@@ -93,10 +93,14 @@ class EngineContract:
     engine_name: ClassVar[str]
     image: ClassVar[str]
     app_packages: ClassVar[tuple[str, ...]] = ()
+    counts_sorted_rows: ClassVar[bool] = True
+    counts_rows_of_statements: ClassVar[bool] = True
     optional_image: ClassVar[bool] = False
     """Whether the image may be missing: then the tests are skipped, with the reason."""
     own_pages: ClassVar[int] = 0
     """How many pages the server may read of its own, more or less each time."""
+    write_share: ClassVar[float] = 0.01
+    """By how much of it the work of a write may differ that is done again on what it has written itself."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -282,7 +286,8 @@ class EngineContract:
         ):
             world.measure(sql)
             first, second = work(world.measure(sql)), work(world.measure(sql))
-            assert abs(first - second) <= max(0.01 * first, WEIGHTS["pages"] * self.own_pages), sql
+            share = self.write_share if sql.startswith("UPDATE") else 0.01
+            assert abs(first - second) <= max(share * first, WEIGHTS["pages"] * self.own_pages), sql
 
     def test_a_scan_reads_every_row_and_a_limit_ends_it(self, world: World) -> None:
         scan = world.measure("SELECT COUNT(name) FROM customers WHERE score >= 0")
@@ -320,10 +325,12 @@ class EngineContract:
         other.close()
         after = world.engine.counters(world.admin)
         for name in ("rows_examined", "rows_sent", "rows_written", "rows_sorted", "statements", "pages"):
-            assert getattr(after, name) >= getattr(before, name), name
+            if name != "rows_sorted" or self.counts_sorted_rows:
+                assert getattr(after, name) >= getattr(before, name), name
 
     def test_rows_sorted_and_written_are_counted(self, world: World) -> None:
-        assert world.measure("SELECT name FROM customers ORDER BY name").rows_sorted == ROWS
+        expected = ROWS if self.counts_sorted_rows else None
+        assert world.measure("SELECT name FROM customers ORDER BY name").rows_sorted == expected
         assert world.measure("UPDATE customers SET score = score + 1 WHERE id <= 20").rows_written == 20
 
     # -- capture
@@ -377,7 +384,7 @@ class EngineContract:
         ]
         assert len(found) == 1
         assert found[0].calls == 5
-        assert found[0].rows_examined == 5 * ROWS
+        assert found[0].rows_examined == (5 * ROWS if self.counts_rows_of_statements else None)
         assert found[0].rows_sent == 0
         assert found[0].seconds > 0
 
