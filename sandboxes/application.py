@@ -257,10 +257,14 @@ class Application:
 
     # tests
 
-    def run_tests(self, base_files: Mapping[str, bytes | None], timeout: float = 1800.0) -> TestRun:
+    def run_tests(
+        self, base_files: Mapping[str, bytes | None], timeout: float = 1800.0, command: str = ""
+    ) -> TestRun:
         """The suite on a clone of the *seeded* database, under base's test files (`base_files`: path ->
-        content, None removes). Leaves the workspace changed: call it last in a pod."""
-        if not self.recipe.test:
+        content, None removes); `command` in place of the recipe's. Leaves the workspace changed: call it last
+        in a pod."""
+        test = command or self.recipe.test
+        if not test:
             return TestRun((), None, "the recipe has no test command")
         put_files(self.pod, base_files)
         port = self.engine.port + TEST_PORT_OFFSET
@@ -279,7 +283,7 @@ class Application:
                 self.engine.users["application"],
                 instance.passwords["application"],
             )
-            result = self.run(self.recipe.test.replace("{junit}", junit), env=environment, timeout=timeout)
+            result = self.run(test.replace("{junit}", junit), env=environment, timeout=timeout)
             report = self.pod.app.read_file(junit)
         finally:
             self.engine.destroy(self.pod.db, instance)

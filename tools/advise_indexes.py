@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bedev.sandboxes.application import Application
@@ -18,7 +17,7 @@ from bedev.tools.database.workload import Workload, build
 from bedev.tools.scenarios.ask import captured, counted, writes
 from bedev.tools.scenarios.scenario import Question, Scenario, plain_question
 from bedev.tools.scenarios.trace_words import ratio, repeated
-from bedev.tools.text_table import aligned, cut
+from bedev.tools.text_table import aligned
 from bedev.tools.tool import Tool, ToolFailed, ToolInput, ToolResult
 from bedev.tools.trace_command import as_somebody, asked_for
 from bedev.tools.workbench import Workbench, reported
@@ -26,6 +25,7 @@ from pydantic import Field
 
 MOST_STATEMENTS = 10
 MOST_ASKED = 4
+LONGEST_REASON = 400
 
 
 class Input(ToolInput):
@@ -34,6 +34,7 @@ class Input(ToolInput):
     )
     http: str = Field("", description="or the queries of this request; the scenario's when both are left out")
     as_user: str = ""
+    write: bool = Field(False, description="create the best index's migration")
 
 
 @reported
@@ -51,6 +52,7 @@ def run(bench: Workbench, given: Input) -> ToolResult:
     advice = index_trials.advise(app, sqls)
     lines: list[str] = []
     asked = [q for q in questions if q.kind != "sql" or is_read(q.text)][:MOST_ASKED]
+    helped: list[IndexTrial] = []
     if not advice.candidates:
         brief = "no index could serve these statements"
         lines.append(f"{brief}: those that could are there already, or the conditions below prevent it")
@@ -59,10 +61,17 @@ def run(bench: Workbench, given: Input) -> ToolResult:
         lines.append("Only reading statements are run, so these were not tried:")
         lines += [f"{_name(c.index)}: {c.reason}" for c in advice.candidates]
     else:
-        done = _tried(bench, advice, lambda: sum(work(counted(app, q, scenario)) for q in asked))
+        measured = _PerQuestion(app, asked, scenario)
+        done = _tried(bench, advice, measured)
+        helped = [t for t in done.trials if not t.error and t.ratio >= BETTER]
         brief = _brief(done)
-        lines += [*_table(done), brief, *_migration(bench, done.chosen, schema)]
-    lines += _beyond(advice, workload, app.engine.dialect)
+        lines += [*_table(done, measured), brief, *_passed_over(done)]
+        lines += _migration(bench, done.chosen, schema, given.write)
+        if len(questions) > len(asked):
+            lines.append(
+                f"[measured by {len(asked)} of {len(questions)} statements: reading ones, at most 4]"
+            )
+    lines += _beyond(advice, helped, workload, app.engine.dialect)
     return ToolResult(notes + bench.bounded("\n".join(lines)), brief)
 
 
@@ -92,10 +101,41 @@ def _statements(
     return [s.sql for s in statements], build(statements, traced, dialect=app.engine.dialect)
 
 
-def _tried(bench: Workbench, advice: Advice, measure: Callable[[], int]) -> Trials:
+class _PerQuestion:
+    """Measures the work of all questions together, and keeps that of each."""
+
+    def __init__(self, app: Application, questions: Sequence[Question], scenario: Scenario) -> None:
+        self._app, self._questions, self._scenario = app, questions, scenario
+        self.base: list[int] = []
+        self.by_trial: dict[int, list[int]] = {}
+        self._last: list[int] = []
+        self._trials = 0
+
+    def __call__(self) -> int:
+        self._last = [work(counted(self._app, q, self._scenario)) for q in self._questions]
+        self.base = self.base or self._last
+        return sum(self._last)
+
+    def on_trial(self, trial: IndexTrial) -> None:
+        if not trial.error:
+            self.by_trial[self._trials] = self._last
+        self._trials += 1
+
+    def words(self, number: int) -> str:
+        """`1: 5,000 -> 20, 2: the same`; nothing where there is one question alone."""
+        now = self.by_trial.get(number)
+        if now is None or len(self.base) < 2:
+            return ""
+        return ", ".join(
+            f"{place}: {f'{before:,} -> {after:,}' if before != after else 'the same'}"
+            for place, (before, after) in enumerate(zip(self.base, now, strict=True), 1)
+        )
+
+
+def _tried(bench: Workbench, advice: Advice, measure: _PerQuestion) -> Trials:
     try:
         return index_trials.try_indexes(
-            bench.app, advice.candidates, measure, bench.progress, lambda trial: None
+            bench.app, advice.candidates, measure, bench.progress, measure.on_trial
         )
     except BaseException:
         bench.touched = "a trial of an index was broken off"
@@ -106,26 +146,37 @@ def _name(index: IndexSpec) -> str:
     return f"{index.table}({', '.join(index.columns)})"
 
 
-def _table(done: Trials) -> list[str]:
+def _table(done: Trials, measured: _PerQuestion) -> list[str]:
     """Each index tried, in order; one that is tried again beside a kept one begins at that one's work."""
-    return aligned(
-        ("index tried", "work", "", "MB", "built in", "why"),
-        [_row(trial) for trial in done.trials],
-        {3, 4},
-    )
+    several = len(measured.base) > 1
+    headers = ("index tried", "work", "", "MB", "built in", *(("each statement",) if several else ()), "why")
+    rows = []
+    for number, trial in enumerate(done.trials):
+        *cells, why = _row(trial)
+        rows.append((*cells, *((measured.words(number),) if several else ()), why))
+    return aligned(headers, rows, {3, 4}, LONGEST_REASON)
 
 
 def _row(trial: IndexTrial) -> tuple[str, ...]:
     if trial.error:
-        return (_name(trial.index), "refused", "", "", "", cut(trial.error, 80))
+        return (_name(trial.index), "refused", "", "", "", trial.error)
     return (
         _name(trial.index),
         f"{trial.base_work:,} -> {trial.work:,}",
         ratio(trial.base_work, trial.work),
         f"{trial.bytes / 1e6:.1f}",
         f"{trial.seconds:.1f} s",
-        cut(trial.reason, 80),
+        trial.reason,
     )
+
+
+def _passed_over(done: Trials) -> list[str]:
+    """Why the best is not the one with the least work."""
+    lines = []
+    for trial in done.passed_over:
+        share = 100 * (1 - trial.work / max(1, done.work))
+        lines.append(f"({_name(trial.index)} does {share:.1g} % less: not worth a wider index)")
+    return lines if len(done.chosen) == 1 else []
 
 
 def _brief(done: Trials) -> str:
@@ -135,28 +186,30 @@ def _brief(done: Trials) -> str:
     return f"best: {names}, work {done.base_work:,} -> {done.work:,} ({ratio(done.base_work, done.work)})"
 
 
-def _migration(bench: Workbench, chosen: Sequence[IndexSpec], schema: Schema) -> list[str]:
+def _migration(bench: Workbench, chosen: Sequence[IndexSpec], schema: Schema, write: bool) -> list[str]:
     if not chosen:
         return []
     moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
     migration = bench.app.stack.write_migration(bench.tree, chosen, moment, schema, bench.app.engine.name)
-    content = migration.content.decode("utf-8", "replace").rstrip("\n")
-    lines = [f"its migration, for edit_file at {migration.path}:", content]
-    for path, whole in migration.others.items():
-        lines += ["and with it:", *_difference(bench, path, whole)]
-    return lines
+    adds = f": {migration.up}" if migration.up else ""
+    if not write:
+        others = f" (it changes {', '.join(migration.others)} too)" if migration.others else ""
+        return [f"its migration (write: true creates it): {migration.path}{others}{adds}"]
+    for path, content in migration.files.items():
+        refused = bench.refuse(path)
+        if refused:
+            raise ToolFailed(f"{path} must not be edited: {refused}")
+        bench.write(path, content)
+        bench.remember(path, content)
+    others = f" (and {', '.join(migration.others)})" if migration.others else ""
+    return [f"created {migration.path}{others}{adds}"]
 
 
-def _difference(bench: Workbench, path: str, content: bytes) -> list[str]:
-    before, after = (
-        side.decode("utf-8", "replace").splitlines() for side in (bench.tree.read(path) or b"", content)
-    )
-    return list(difflib.unified_diff(before, after, path, path, n=2, lineterm=""))
-
-
-def _beyond(advice: Advice, workload: Workload, dialect: str) -> list[str]:
-    """What no index settles."""
-    words = [f"{fingerprint(u.condition, dialect)} on {u.table}: {u.reason}" for u in advice.unusable[:6]]
+def _beyond(advice: Advice, helped: Sequence[IndexTrial], workload: Workload, dialect: str) -> list[str]:
+    """What no index settles. An expression that the server sees through, as a trial showed, is settled."""
+    settled = {(t.index.table, column) for t in helped for column in t.index.columns}
+    left = [u for u in advice.unusable if not u.tried or (u.table, u.tried) not in settled]
+    words = [f"{fingerprint(u.condition, dialect)} on {u.table}: {u.reason}" for u in left[:6]]
     words += repeated(workload)
     words += [note.partition(":")[0] for note in advice.notes[:2]]
     return ["What an index does not settle:", *(f"- {word}" for word in words)] if words else []
@@ -164,9 +217,10 @@ def _beyond(advice: Advice, workload: Workload, dialect: str) -> list[str]:
 
 TOOL: Tool[Workbench] = Tool(
     name="advise_indexes",
-    description="Tries candidate indexes on the grown database, one by one: work, size and build time; "
-    "with the best one's migration, and what no index can settle.",
+    description="Tries candidate indexes on the grown database, one by one: work (of all statements "
+    "together, and each), size, build time; names the best one's migration, and what no index settles.",
     input=Input,
     example={"http": "GET /api/users?email=a%40b.c"},
     run=run,
+    edits=True,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bedev.tools.database import schema_words
-from bedev.tools.database.index_trials import distinct_counts, quoter
+from bedev.tools.database.index_trials import children_per_parent, column_samples, quoter
 from bedev.tools.near_names import near_names, or_none
 from bedev.tools.tool import Tool, ToolFailed, ToolInput, ToolResult
 from bedev.tools.workbench import Workbench, reported
@@ -33,7 +33,8 @@ def run(bench: Workbench, given: Input) -> ToolResult:
             raise ToolFailed(f"There is no table {given.table!r}. Nearest: {or_none(near)}.")
         counted = f"SELECT COUNT(*) FROM {quoter(app)(table.name)}"
         rows = int(app.admin.query(counted, timeout=COUNT_SECONDS).scalar)
-        text = schema_words.full(schema, table, rows, distinct_counts(app, [table.name]))
+        skew = {key.name: children_per_parent(app, table, key) for key in table.foreign_keys}
+        text = schema_words.full(schema, table, rows, column_samples(app, table), skew)
         changes = tuple(c for c in changes if f" {table.name}." in c or c.endswith(f" {table.name}"))
         summary = f"{table.name}: {rows:,} rows"
     if changes:

@@ -174,7 +174,7 @@ def _index(bare: list[str], hit: str) -> int:
 
 
 def small_diff(before: str, after: str) -> str:
-    """What changed, with the new file's line numbers (a removed line has its old one), at most 60 lines."""
+    """What changed, with the new file's line numbers (a removed line has none), at most 60 lines."""
     old, new = before.splitlines(), after.splitlines()
     start = _equal_lines(old, new)
     end = _equal_lines(old[start:][::-1], new[start:][::-1])
@@ -190,7 +190,7 @@ def small_diff(before: str, after: str) -> str:
             if tag == "equal":
                 lines += [f"{n + 1:>5}   {new[n]}" for n in range(c + first, d + first)]
             else:
-                lines += [f"{n + 1:>5} - {old[n]}" for n in range(a + first, b + first)]
+                lines += [f"{'':>5} - {old[n]}" for n in range(a + first, b + first)]
                 lines += [f"{n + 1:>5} + {new[n]}" for n in range(c + first, d + first)]
     if len(lines) > MOST_DIFF_LINES:
         lines = [*lines[:MOST_DIFF_LINES], f"[{len(lines) - MOST_DIFF_LINES} more lines of the diff]"]

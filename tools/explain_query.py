@@ -7,7 +7,7 @@ import time
 from bedev.sandboxes.application import Application
 from bedev.sandboxes.engines.engine import Counters, Plan, Role, work
 from bedev.sandboxes.errors import DatabaseError
-from bedev.tools.database.plan_tree import draw, examined
+from bedev.tools.database.plan_tree import draw, examined, missing
 from bedev.tools.database.statement import is_read, one_statement, refused
 from bedev.tools.scenarios.ask import counted
 from bedev.tools.scenarios.scenario import Question
@@ -30,25 +30,33 @@ def run(bench: Workbench, given: Input) -> ToolResult:
     dialect = bench.app.engine.dialect
     captured = bench.captured_query(given.sql)
     sql = captured or one_statement(given.sql, dialect)
-    sides = [("workspace", bench.app)]
-    if bench.migrations:
-        sides.insert(0, ("base", bench.base_app))
-    plans, lines, works = [], [], []
-    for name, app in sides:
+    sides = [bench.base_app, bench.app] if bench.migrations else [bench.app]
+    plans, works = [], []
+    for app in sides:
         began = time.monotonic()
         plan = _plan(bench, app, sql, given.analyze)
         plans.append(plan)
         quick = time.monotonic() - began < LONGEST_COUNTED
         counters = counted(app, Question("sql", sql), bench.scenario) if plan.analyzed and quick else None
         works.append(counters)
-        if len(sides) > 1:
-            lines.append(f"-- {name}")
-        lines += [draw(plan, dialect if captured else ""), *_cost(plan, counters)]
+    lines = _drawn(plans, dialect if captured else "")
+    lines += _cost(plans[-1], works[-1])
     summary = _summary(plans, works)
     lines.append(summary)
     if not given.analyze or not plans[-1].analyzed:
         lines.append("[estimates: it was not run]")
     return ToolResult(notes + bench.bounded("\n".join(lines)), summary)
+
+
+def _drawn(plans: list[Plan], hide: str) -> list[str]:
+    """The workspace's plan whole, and of base's what is not the same."""
+    now = draw(plans[-1], hide)
+    if len(plans) == 1:
+        return [now]
+    gone = missing(plans[0], plans[-1], hide)
+    if not gone and not missing(plans[-1], plans[0], hide):
+        return ["base and workspace have the same plan:", now]
+    return ["-- workspace", now, "-- base, where it differs", *gone]
 
 
 def _plan(bench: Workbench, app: Application, sql: str, analyze: bool) -> Plan:
@@ -79,7 +87,8 @@ def _cost(plan: Plan, counters: Counters | None) -> list[str]:
 def _summary(plans: list[Plan], works: list[Counters | None]) -> str:
     numbers = [work(c) if c is not None else None for c in works]
     found = plans[-1].findings
-    findings = ", ".join(dict.fromkeys(f"{f.id} on {f.table}" for f in found)) or "no finding"
+    words = (f"{f.id} on {f.table}" if f.table else f.id for f in found)
+    findings = ", ".join(dict.fromkeys(words)) or "no finding"
     if len(numbers) == 2 and numbers[0] is not None and numbers[1] is not None:
         return f"base -> workspace: work {numbers[0]:,} -> {numbers[1]:,}; {findings}"
     return f"work {numbers[-1]:,}; {findings}" if numbers[-1] is not None else findings
@@ -87,7 +96,7 @@ def _summary(plans: list[Plan], works: list[Counters | None]) -> str:
 
 TOOL: Tool[Workbench] = Tool(
     name="explain_query",
-    description="A statement's plan: access, index, rows, cost; with base's beside it after a migration.",
+    description="A statement's plan: access, index, rows, cost; after a migration also where base's differs.",
     input=Input,
     example={"sql": "SELECT * FROM orders WHERE user_id = 7 ORDER BY placed_at DESC LIMIT 3"},
     run=run,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import posixpath
 import shlex
 from collections import Counter
@@ -13,7 +14,6 @@ from bedev.tools.workbench import Workbench, reported
 from pydantic import Field
 
 MOST_LINES = 150
-_LISTING = "/tmp/bedev-list-files"
 _NEVER = (".git", "node_modules")
 
 
@@ -21,13 +21,15 @@ class Input(ToolInput):
     path: str = Field("", description="folder; the repository's top when left out")
     glob: str = Field("", description="only files that fit, at any depth: *.php, app/**/*Test.php")
     depth: int = Field(2, ge=1, le=8)
+    changed: bool = Field(False, description="the workspace's diff against base instead")
 
 
 @reported
 def run(bench: Workbench, given: Input) -> ToolResult:
     folder = bench.path(given.path)
-    pruned = _pruned(bench, folder)
-    files, links = _files(bench, folder, pruned)
+    if given.changed:
+        return _changes(bench, folder)
+    files, links, pruned = _files(bench, folder, _may_prune(bench, folder))
     left_out = 0
     if not _inside_generated(bench, folder):
         kept = {path: size for path, size in files.items() if not bench.is_product(path)}
@@ -49,14 +51,38 @@ def run(bench: Workbench, given: Input) -> ToolResult:
     return ToolResult("\n".join(lines), f"{given.path or '.'}: {len(files)} files")
 
 
-def _files(bench: Workbench, folder: str, pruned: list[str]) -> tuple[dict[str, int], list[str]]:
-    """Files below `folder` with their sizes, and links; folders that set-up makes are not entered."""
-    box = bench.app.pod.app
+def _changes(bench: Workbench, folder: str) -> ToolResult:
+    """What a proposal would hold, as a unified diff; a file that is new or gone is counted among them."""
+    bench.scan()
+    paths = [p for p in sorted(bench.edits) if not folder or p == folder or p.startswith(f"{folder}/")]
+    lines: list[str] = []
+    for path in paths:
+        before, after = bench.base.read(path), bench.edits[path]
+        if b"\0" in (before or b"") + (after or b""):
+            lines.append(f"{path}: a binary file")
+            continue
+        old, new = ((c or b"").decode("utf-8", "replace").splitlines() for c in (before, after))
+        lines += difflib.unified_diff(
+            old,
+            new,
+            path if before is not None else "/dev/null",
+            path if after is not None else "/dev/null",
+            lineterm="",
+        )
+    summary = f"{len(paths)} files changed" if paths else "the workspace equals base"
+    return ToolResult(bench.bounded("\n".join([summary, *lines])), summary)
+
+
+def _files(
+    bench: Workbench, folder: str, may_prune: list[str]
+) -> tuple[dict[str, int], list[str], list[str]]:
+    """Files below `folder` with their sizes, links, and the folders that were there and not entered."""
     place = f"./{folder}" if folder else "."
-    prunes = " -o ".join(f"-path {shlex.quote('./' + p)}" for p in (".git", *pruned))
-    result = box.run(
+    prunes = " -o ".join(f"-path {shlex.quote('./' + p)}" for p in (".git", *may_prune))
+    result = bench.app.pod.app.run(
         f"[ -d {shlex.quote(place)} ] || exit 9; find {shlex.quote(place)} -mindepth 1 "
-        rf"\( {prunes} \) -prune -o \( -type f -o -type l \) -printf '%y %s %p\0' > {_LISTING}",
+        rf"\( {prunes} \) -type d -prune -printf 'd 0 %p\0' -o "
+        r"\( -type f -o -type l \) -printf '%y %s %p\0'",
         timeout=60,
     )
     if result.exit_code == 9:
@@ -66,31 +92,31 @@ def _files(bench: Workbench, folder: str, pruned: list[str]) -> tuple[dict[str, 
         raise ToolFailed(
             f"The folder {folder} does not exist; similar: {or_none(near_paths(folder, sorted(folders)))}."
         )
-    text = (box.read_file(_LISTING, 64 << 20) or b"").decode("utf-8", "replace")
     files: dict[str, int] = {}
     links: list[str] = []
-    for entry in text.split("\0"):
+    pruned: list[str] = []
+    for entry in bench.whole(result.stdout).split("\0"):
         kind, _, rest = entry.partition(" ")
         size, _, path = rest.partition(" ")
+        path = path.removeprefix("./")
         if kind == "l":
-            links.append(path.removeprefix("./"))
-        elif path:
-            files[path.removeprefix("./")] = int(size)
-    return files, links
+            links.append(path)
+        elif kind == "d" and path != ".git":
+            pruned.append(path)
+        elif kind == "f" and path:
+            files[path] = int(size)
+    return files, links, sorted(pruned)
 
 
-def _pruned(bench: Workbench, folder: str) -> list[str]:
+def _may_prune(bench: Workbench, folder: str) -> list[str]:
     """Folders that set-up makes and that are not asked for: `vendor/**` of the recipe."""
     own = {posixpath.dirname(p) for p in bench.base.paths()}
     below = f"{folder}/" if folder else ""
-    wanted = [
+    return [
         p
-        for p in sorted({*bench.generated_folders, *_NEVER})
+        for p in sorted({*bench.generated_folders, *_NEVER} - {".git"})
         if p.startswith(below) and p != folder and not any(o == p or o.startswith(f"{p}/") for o in own)
     ]
-    tests = "; ".join(f"[ -d {shlex.quote(p)} ] && echo {shlex.quote(p)}" for p in wanted)
-    found = bench.app.pod.app.run(tests).stdout.text.splitlines() if wanted else []
-    return [p for p in wanted if p in found]
 
 
 def _inside_generated(bench: Workbench, folder: str) -> bool:
@@ -152,7 +178,7 @@ def _size(size: int) -> str:
 
 TOOL: Tool[Workbench] = Tool(
     name="list_files",
-    description="Files and folders of the workspace with sizes, without dependencies and generated files.",
+    description="Files and folders of the workspace with sizes, without dependencies; or your diff.",
     input=Input,
     example={"path": "app/Http", "depth": 2},
     run=run,

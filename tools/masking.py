@@ -44,11 +44,12 @@ def words_of_code(tree: TreeReader) -> frozenset[str]:
 
 class Mask:
     """`show` leaves every value as it is. `plain` are texts that the model has in any case (in the code,
-    for instance an enum's values): they are not masked."""
+    for instance an enum's values): they are not masked. Masks of one `key` (random when empty) have equal
+    marks for equal texts."""
 
-    def __init__(self, show: bool = False, plain: frozenset[str] = frozenset()) -> None:
+    def __init__(self, show: bool = False, plain: frozenset[str] = frozenset(), key: bytes = b"") -> None:
         self.show, self.plain = show, plain
-        self._key = secrets.token_bytes(16)
+        self._key = hashlib.sha256(key).digest() if key else secrets.token_bytes(32)
 
     def leaving(self, plain: Iterable[str]) -> Mask:
         """The same mask that also leaves these texts."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from bedev.tools.tool import Tool, ToolFailed, ToolInput, ToolResult
 from bedev.tools.workbench import Workbench, reported
 from pydantic import Field
@@ -22,6 +24,9 @@ def run(bench: Workbench, given: Input) -> ToolResult:
     changed = bench.look_at_changes(before)
     if changed:
         notes.append(f"[{changed}]")
+    if "git" not in bench.told and re.search(r"\bgit: (command )?not found", result.stderr.text):
+        bench.told.add("git")
+        notes.append("[there is no git here; your diff: list_files with changed: true]")
     if result.timed_out:
         ended = f"ended after {given.timeout_seconds} s: give timeout_seconds, or do less"
     elif result.output_exceeded:

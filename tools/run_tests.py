@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
 
-from bedev.sandboxes.application import Application
 from bedev.sandboxes.sandbox import WORKSPACE
 from bedev.sandboxes.stacks.stack import TestCase
 from bedev.tools.text_table import cut
@@ -34,8 +31,7 @@ def run(bench: Workbench, given: Input) -> ToolResult:
         raise ToolFailed("This repository has no tests. Write some, or measure with trace_command.")
     if given.filter:
         command = app.stack.filtered_tests(command, given.filter)
-    with _command(app, command):
-        ran = app.run_tests({}, timeout=TEST_SECONDS)
+    ran = app.run_tests({}, timeout=TEST_SECONDS, command=command)
     if not ran.cases:
         said = bench.shown(ran.result) if ran.result is not None else ""
         which = f"No test fits {given.filter!r}" if given.filter else "No test ran"
@@ -45,17 +41,6 @@ def run(bench: Workbench, given: Input) -> ToolResult:
     lines += [summary, *_failures(ran.cases, bench.base_tests)]
     failed = any(c.status in ("failed", "error") for c in ran.cases)
     return ToolResult(bench.bounded("\n".join(lines)), summary, error=failed)
-
-
-@contextmanager
-def _command(app: Application, command: str) -> Iterator[None]:
-    """Run this command in place of the recipe's."""
-    recipe = app.recipe
-    app.recipe = replace(recipe, test=command)
-    try:
-        yield
-    finally:
-        app.recipe = recipe
 
 
 def _summary(cases: Sequence[TestCase], base: frozenset[str] | None, filtered: bool) -> str:

@@ -14,7 +14,6 @@ from pydantic import Field
 MOST_LINES = 120
 MOST_READ = 4000
 LONGEST_LINE = 240
-_OUT = "/tmp/bedev-search"
 
 
 class Input(ToolInput):
@@ -62,20 +61,17 @@ def _grep(
         words.append(f"-C{given.context}")
     words += ["-e", given.pattern, "--", f"./{path}" if path else "."]
     command = (
-        f"export LC_ALL=C.UTF-8; {{ {shlex.join(words)}; echo $? >{_OUT}.rc; }} 2>{_OUT}.err "
-        f"| cut -c1-1000 | head -n {MOST_READ} >{_OUT}"
+        f"export LC_ALL=C.UTF-8; {shlex.join(words)} | cut -c1-1000 | head -n {MOST_READ}; "
+        "exit ${PIPESTATUS[0]}"
     )
-    box = bench.app.pod.app
-    result = box.run(command, timeout=60)
+    result = bench.app.pod.app.run(command, timeout=60)
     if result.timed_out:
         raise ToolFailed(
             "The search took more than 60 s. Narrow it with path or glob, or simplify the pattern."
         )
-    status = (box.read_file(f"{_OUT}.rc") or b"").strip()
-    said = (box.read_file(f"{_OUT}.err", 1 << 20) or b"").decode("utf-8", "replace").strip()
-    out = (box.read_file(_OUT, 16 << 20) or b"").decode("utf-8", "replace")
-    if status == b"2" and not out:
-        raise _refused(bench, given, path, said)
+    out = bench.whole(result.stdout)
+    if result.exit_code == 2 and not out:
+        raise _refused(bench, given, path, result.stderr.text.strip())
     return [parsed for line in out.split("\n") if (parsed := _parse(line))]
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from bedev.sandboxes.application import Application
 from bedev.sandboxes.errors import DatabaseError, UsageError
 from bedev.tools.database.statement import one_statement
+from bedev.tools.database.workload import Workload
 from bedev.tools.scenarios import compare, trace_words
 from bedev.tools.scenarios.answers import MATTERING_HEADERS
 from bedev.tools.scenarios.ask import ask, float_columns, writes
@@ -27,7 +29,9 @@ NOBODY = "nobody"
 
 
 class Input(ToolInput):
-    http: str = Field("", description="GET /api/users?page=2")
+    http: str | list[str] = Field(
+        "", description="GET /api/users?page=2; or several, each compared in one line"
+    )
     body: str = Field("", description="of the request")
     command: str = ""
     sql: str = ""
@@ -36,6 +40,8 @@ class Input(ToolInput):
 
 @reported
 def run(bench: Workbench, given: Input) -> ToolResult:
+    if isinstance(given.http, list):
+        return _neighbours(bench, given, given.http)
     questions = asked_for(bench, given.http, given.body, given.command, given.sql)
     scenario = as_somebody(bench.scenario, given.as_user)
     notes = bench.ready()
@@ -83,55 +89,143 @@ def as_somebody(scenario: Scenario, as_user: str) -> Scenario:
     return replace(scenario, as_user=user)
 
 
+def _neighbours(bench: Workbench, given: Input, requests: list[str]) -> ToolResult:
+    """Several requests, each in one line beside base: who looks after one may have harmed another."""
+    if len(requests) > MOST_QUESTIONS:
+        raise ToolFailed(f"At most {MOST_QUESTIONS} requests at once, not {len(requests)}.")
+    if given.command or given.sql:
+        raise ToolFailed("Give one of http, command and sql.")
+    questions = [q for http in requests for q in asked_for(bench, http, given.body, "", "")]
+    scenario = as_somebody(bench.scenario, given.as_user)
+    notes, lines = bench.ready(), []
+    for question in questions:
+        now = measure_question(bench.serving(scenario.as_user), question, scenario, rows=False)
+        _note_writes(bench, now)
+        known = _base_of(bench, question, scenario)
+        if known is None:
+            told = trace_words.figures(now)
+        else:
+            same = _compared(bench, question, scenario, known.answer, now.answer)
+            told = f"{_figures_beside(known, now).removeprefix('base -> workspace: ')}; answer {same}"
+        lines.append(f"{question.label} -> {now.answer.status}: {told}")
+        if now.wrote:
+            lines[-1] += f" [wrote {', '.join(now.wrote)}]"
+            notes += bench.ready()
+    head = ["base -> workspace:"] if bench.edits else ["nothing is edited yet: this is base"]
+    return ToolResult(notes + bench.bounded("\n".join([*head, *lines]), limit=SHOWN), "; ".join(lines)[:300])
+
+
 def _trace(bench: Workbench, question: Question, scenario: Scenario, many: bool) -> tuple[str, str]:
     app = bench.serving(scenario.as_user) if question.kind == "http" else bench.app
     known = _known(bench, question, scenario)
     repeat = known is not None or question.kind != "command"
-    now = measure_question(app, question, scenario, repeat=repeat, rows=True)
-    if now.wrote:
-        bench.touched = "what was traced had written to the database"
+    now = measure_question(app, question, scenario, repeat=repeat, rows=question.kind != "sql")
+    known = _base_of(bench, question, scenario, rows=question.kind != "sql")
     lines = [f"{question.label} -> {trace_words.answer_words(now.answer)}"]
-    lines += _answer_lines(bench, now, many)
-    compared, brief = _beside_base(bench, question, scenario, now, known)
-    lines += compared
-    lines.append(now.work_words)
-    if now.workload:
-        most = SITES_OF_MANY if many else trace_words.MOST_SITES
-        lines += trace_words.call_sites(now, lambda q: bench.name_query(q.fingerprint, q.example_sql), most)
-        lines += _plan_findings(bench, now)
-        lines += trace_words.repeated(now.workload)
+    if known is None:
+        brief = trace_words.figures(now)
+        compared = [brief if question.kind == "sql" else f"{brief} (nothing is edited yet: this is base)"]
+        same = False
     else:
+        brief = _figures_beside(known, now)
+        said = _compared(bench, question, scenario, known.answer, now.answer)
+        compared, same = [brief, f"answer: {said}"], said.startswith("same")
+    lines += [*_answer_lines(bench, now, many or same), *compared]
+    lines.append(now.work_words)
+    if not now.workload:
         lines.append("it sent no query")
+    elif question.kind == "sql":
+        lines += _plan_findings(bench, now, known)
+    else:
+        most = SITES_OF_MANY if many else trace_words.MOST_SITES
+        base = known.workload if known is not None else ()
+        lines += trace_words.call_sites(
+            now, lambda q: bench.name_query(q.fingerprint, q.example_sql), most, base
+        )
+        lines += _plan_findings(bench, now, known)
+        lines += trace_words.repeated(now.workload)
+    if now.wrote:
+        lines.append(f"wrote {', '.join(now.wrote)}: the next tool that measures takes a fresh clone")
+    _note_writes(bench, now)
     return "\n".join(lines), f"{question.label}: {brief}"
 
 
-def _plan_findings(bench: Workbench, now: Measured) -> list[str]:
-    """What the plans of the dearest queries show, by estimates: they are not run again for it."""
-    app, lines = bench.app, []
+def _note_writes(bench: Workbench, now: Measured) -> None:
+    if now.wrote:
+        bench.touched = f"what was traced had written to {', '.join(now.wrote)}"
+
+
+Found = dict[tuple[str, str, str], str]
+"""Words about what a plan shows, by fingerprint, finding and table."""
+
+
+def _plan_findings(bench: Workbench, now: Measured, known: Known | None) -> list[str]:
+    """What the plans of the dearest queries show, by estimates: they are not run again for it. Beside base:
+    what is new, what was there, what is gone."""
+    workload = known.workload if known is not None else ()
+    shapes = {*_dear(now.workload), *_dear(workload)}
+    found = _found(bench.app, now.workload, shapes)
+    base: Found = {}
+    if workload:
+        base = _found(bench.base_app if bench.migrations else bench.app, workload, shapes)
+    stayed, gone = _matched(found, base)
+    names = {q.fingerprint: bench.name_query(q.fingerprint, q.example_sql) for q in now.workload}
+    lines = []
+    for key, words in found.items():
+        named = "" if now.question.kind == "sql" else f"{names[key[0]]} "
+        told = "" if not workload else " (as on base)" if key in stayed else " (new)"
+        lines.append(f"{named}{key[1]}: {words}{told}")
+    return [*lines, *(f"gone: {key[1]}: {base[key]}" for key in gone)]
+
+
+def _matched(found: Found, base: Found) -> tuple[set[tuple[str, str, str]], list[tuple[str, str, str]]]:
+    """Which findings base has too, and those that base alone has. A query that was rewritten keeps a finding
+    that is of the same kind on the same table."""
+    stayed = {key for key in found if key in base}
+    gone = [key for key in base if key not in found]
+    for key in found:
+        twin = next((g for g in gone if g[1:] == key[1:]), None)
+        if key not in stayed and twin is not None:
+            stayed.add(key)
+            gone.remove(twin)
+    return stayed, gone
+
+
+def _dear(workload: Workload) -> list[str]:
+    """Fingerprints of reading queries that examine many rows, or of which nobody counted them (a statement
+    given as SQL, whose only query it is)."""
+    counted = [q for q in trace_words.dearest(workload) if (q.rows_examined or 0) >= WORTH_A_PLAN]
+    alone = [q for q in workload if len(workload) == 1 and q.rows_examined is None]
+    return [q.fingerprint for q in (*counted[:MOST_PLANS], *alone) if not q.writes]
+
+
+def _found(app: Application, workload: Workload, shapes: set[str]) -> Found:
+    found: Found = {}
     session = app.reader()
     try:
-        for query in trace_words.dearest(now.workload)[:MOST_PLANS]:
-            if (query.rows_examined or 0) < WORTH_A_PLAN or query.writes:
+        for query in trace_words.dearest(workload):
+            if query.fingerprint not in shapes:
                 continue
-            name = bench.name_query(query.fingerprint, query.example_sql)
             try:
                 findings = app.engine.explain(session, query.example_sql, analyze=False).findings
             except DatabaseError:
                 continue
-            # what follows the semicolon is an estimate of how many rows are kept
-            words = ((f.id, f.words.partition(";")[0]) for f in findings if f.id != "bad-estimate")
-            lines += [f"{name} {finding}: {said}" for finding, said in words]
+            for finding in findings:
+                if finding.id != "bad-estimate":
+                    # what follows the semicolon is an estimate of how many rows are kept
+                    key = (query.fingerprint, finding.id, finding.table)
+                    found.setdefault(key, finding.words.partition(";")[0])
     finally:
         session.close()
-    return lines
+    return found
 
 
-def _answer_lines(bench: Workbench, now: Measured, many: bool) -> list[str]:
+def _answer_lines(bench: Workbench, now: Measured, brief: bool) -> list[str]:
     told = now.answer.header("X-Bedev-Error")
     if told:
         return [f"[{told}: give as_user another row]"]
     lines = []
-    head = "" if many and now.answer.status < 400 else trace_words.body_head(now.answer, bench.mask)
+    head = "" if brief and now.answer.status < 400 else trace_words.body_head(now.answer, bench.mask)
     if head:
         lines.append(head)
     if now.answer.status >= 500:
@@ -145,21 +239,23 @@ def _known(bench: Workbench, question: Question, scenario: Scenario) -> Known | 
     return next((k for k in bench.known if k.question == question), None)
 
 
-def _beside_base(
-    bench: Workbench, question: Question, scenario: Scenario, now: Measured, known: Known | None
-) -> tuple[list[str], str]:
-    """The comparison with base, and one line of it. Base's copy is opened only where it has to be asked."""
+def _base_of(bench: Workbench, question: Question, scenario: Scenario, rows: bool = False) -> Known | None:
+    """What base does, None where nothing is edited. Base's copy is opened only where it has to be asked."""
     if not bench.edits:
-        figures = f"queries {now.queries}, work {now.work:,}, {now.seconds * 1000:.0f} ms"
-        return [f"{figures} (nothing is edited yet: this is base)"], figures
-    if known is None:
-        app = bench.base_serving(scenario.as_user) if question.kind == "http" else bench.base_app
-        measured = measure_question(app, question, scenario, repeat=question.kind != "command")
-        if measured.wrote:
-            app.fresh_database()
-        known = Known.of(measured)
-    figures = trace_words.beside(known.queries, known.work, known.seconds, now)
-    return [figures, f"answer: {_compared(bench, question, scenario, known.answer, now.answer)}"], figures
+        return None
+    known = _known(bench, question, scenario)
+    if known is not None:
+        return known
+    app = bench.base_serving(scenario.as_user) if question.kind == "http" else bench.base_app
+    measured = measure_question(app, question, scenario, repeat=question.kind != "command", rows=rows)
+    if measured.wrote:
+        app.fresh_database()
+    return Known.of(measured)
+
+
+def _figures_beside(known: Known, now: Measured) -> str:
+    base = trace_words.BaseFigures(known.queries, known.work, known.seconds, known.statements)
+    return trace_words.beside(base, now)
 
 
 def _compared(bench: Workbench, question: Question, scenario: Scenario, base: Answer, now: Answer) -> str:
@@ -193,8 +289,8 @@ def _again(bench: Workbench, question: Question, scenario: Scenario) -> list[Ans
 
 TOOL: Tool[Workbench] = Tool(
     name="trace_command",
-    description="What a request, command or SELECT does: its queries by call site with rows examined, N+1, "
-    "work and answer compared with base. Without input: the scenario.",
+    description="What a request, command or SELECT does: queries by call site, rows examined, N+1, work and "
+    "answer beside base. Without input: the scenario. A new index can harm other requests: trace them.",
     input=Input,
     example={"http": "GET /api/users?page=2", "as_user": "users:1"},
     run=run,

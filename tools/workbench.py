@@ -27,6 +27,7 @@ from bedev.sandboxes.errors import BedevError, DatabaseError, SandboxBroken
 from bedev.sandboxes.patterns import matches
 from bedev.sandboxes.recipe import TreeReader
 from bedev.sandboxes.sandbox import WORKSPACE, CommandResult, Output, Progress
+from bedev.tools.database.workload import Workload
 from bedev.tools.masking import Mask, words_of_code
 from bedev.tools.scenarios.compare import Answer
 from bedev.tools.scenarios.measured import Measured
@@ -44,23 +45,33 @@ KEPT_TOTAL = 32 << 20
 """Of texts that are kept for read_output, in characters; the oldest go first."""
 WORTH_SAYING = 2.0
 """Seconds of a build from which on the model is told of it."""
-_LISTING = "/tmp/bedev-listing"
 
 
 @dataclass(frozen=True)
 class Known:
-    """What base did for one question of the scenario, measured before the first edit."""
+    """What base did for one question of the scenario, measured before the first edit. `statements` and
+    `workload` are empty where nobody kept them: then they are not compared."""
 
     question: Question
     answer: Answer
     queries: int
     work: int
     seconds: float
+    statements: int | None = None
+    workload: Workload = ()
 
     @staticmethod
     def of(measured: Measured) -> Known:
         """What `measure_question` found on base."""
-        return Known(measured.question, measured.answer, measured.queries, measured.work, measured.seconds)
+        return Known(
+            measured.question,
+            measured.answer,
+            measured.queries,
+            measured.work,
+            measured.seconds,
+            measured.counters.statements,
+            measured.workload,
+        )
 
 
 class OpenApplication(Protocol):
@@ -74,7 +85,8 @@ class Workbench:
     """`base` reads base's files as data. `edits` is what the workspace changes of them: path -> content,
     None where it deletes. `refuse` gives the reason why a path must not be edited, or nothing.
     `known` is base's own behaviour by question; `seed` that of the grown data. `base_tests` are the ids of
-    the tests that pass on base, None where nobody has run them."""
+    the tests that pass on base, None where nobody has run them. `mask_key`: secret and the same for all of a
+    run, so that marks of masked values are the same after a resume; random where it is empty."""
 
     open_application: OpenApplication
     base: TreeReader
@@ -87,6 +99,7 @@ class Workbench:
     base_tests: frozenset[str] | None = None
     edits: dict[str, bytes | None] = field(default_factory=dict)
     seen: dict[str, str] = field(default_factory=dict)
+    mask_key: bytes = b""
 
     def __post_init__(self) -> None:
         self._app: Application | None = None
@@ -100,6 +113,7 @@ class Workbench:
         self._served: tuple[str, str] | None = None
         self._base_served: str | None = None
         self._base_schema: Schema | None = None
+        self._schema_seen: Schema | None = None
         self.touched = ""
         """Why the workspace's database no longer holds what base's does; `ready` takes a fresh clone then."""
         self._kept: dict[str, str | Output] = {}
@@ -108,13 +122,15 @@ class Workbench:
         self._queries: dict[str, str] = {}
         self._query_names: dict[str, str] = {}
         self._mask: Mask | None = None
+        self.told: set[str] = set()
+        """What the model was told once and need not hear again."""
 
     @property
     def mask(self) -> Mask:
         """Masks values; words that the code holds in any case (the names of states) stay."""
         if self._mask is None:
             plain = frozenset() if self.show_values else words_of_code(self.base)
-            self._mask = Mask(self.show_values, plain)
+            self._mask = Mask(self.show_values, plain, self.mask_key)
         return self._mask
 
     # the two copies
@@ -129,7 +145,7 @@ class Workbench:
             self._opened = frozenset(listing)
             self._came = frozenset(p for p in self.base.paths() if p in listing or p in self.edits)
             self._migrated, self._built, self._served = _digest({}), _digest(self.edits), None
-            self._failed, self.touched = None, ""
+            self._failed, self.touched, self._schema_seen = None, "", None
         return self._app
 
     @property
@@ -278,13 +294,11 @@ class Workbench:
     def _files(self) -> Mapping[str, tuple[str, str]]:
         """Every file and link of the workspace: kind and time of its last change (seconds). Folders that
         set-up makes (vendor/, node_modules/) are not entered: nothing in them is ever part of a patch."""
-        box = self.app.pod.app
         prunes = " -o ".join(f"-path {shlex.quote('./' + p)}" for p in (".git", *self.generated_folders))
-        result = box.run(
-            rf"find . \( {prunes} \) -prune -o \( -type f -o -type l \) -printf '%y %C@ %P\0' > {_LISTING}",
-            timeout=60,
+        result = self.app.pod.app.run(
+            rf"find . \( {prunes} \) -prune -o \( -type f -o -type l \) -printf '%y %C@ %P\0'", timeout=60
         )
-        text = (box.read_file(_LISTING, 64 << 20) or b"").decode("utf-8", "surrogateescape")
+        text = self.whole(result.stdout)
         if not result.ok and not text:
             raise ToolFailed(f"The workspace cannot be listed: {result.last_lines}")
         found = {}
@@ -375,12 +389,12 @@ class Workbench:
             )
             self._failed = (everything, failure)
             raise failure
-        self._migrated = now
+        self._migrated, self._schema_seen = now, None
         return f"{said}, with the workspace's migrations applied in {result.seconds:.1f} s"
 
     def fresh_database(self) -> None:
         """Another clone in place of the workspace's database, as base's migrations left it."""
-        self._migrated, self.touched = _digest({}), ""
+        self._migrated, self.touched, self._schema_seen = _digest({}), "", None
         self.app.fresh_database()
 
     def base_schema(self) -> Schema:
@@ -395,14 +409,16 @@ class Workbench:
         """What tells whether a command changed the database: its schema, and how many rows were written.
         None where the server is dead."""
         try:
-            schema = self.app.engine.schema(self.app.admin, self.app.database.database)
-            same = Schema(tuple(replace(table, rows=0) for table in schema.tables))
-            return same, self.app.counters().rows_written
+            if self._schema_seen is None:
+                schema = self.app.engine.schema(self.app.admin, self.app.database.database)
+                self._schema_seen = Schema(tuple(replace(table, rows=0) for table in schema.tables))
+            return self._schema_seen, self.app.counters().rows_written
         except (DatabaseError, SandboxBroken):
             return None
 
     def look_at_changes(self, before: tuple[Schema, int | None] | None) -> str:
         """Note where the database is no longer as it was `before`; words for the model."""
+        self._schema_seen = None
         after = self.database_state()
         if after is None:
             return "the database server is dead: the next tool that needs it starts a fresh clone"
@@ -476,6 +492,14 @@ class Workbench:
             if output.text.strip():
                 parts.append(self.bounded(output, name if name == "stderr" else ""))
         return "\n".join(parts) or "(no output)"
+
+    def whole(self, output: Output) -> str:
+        """All of a command's output, of which a result carries the ends; at most 64 MiB. Bytes that are no
+        text are surrogates."""
+        if not output.truncated and "\ufffd" not in output.text:
+            return output.text
+        content = self.app.pod.app.read_output(output.handle, 0, 64 << 20)
+        return content.decode("utf-8", "surrogateescape")
 
     def bounded(self, output: Output | str, title: str = "", limit: int = SHOWN_CHARACTERS) -> str:
         """`output` where it is short; else its beginning and end, and the handle that read_output takes."""

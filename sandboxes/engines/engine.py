@@ -151,6 +151,7 @@ class PlanNode:
     milliseconds: float | None = None
     condition: str = ""
     children: tuple[PlanNode, ...] = ()
+    estimated_loops: float | None = None
 
 
 @dataclass(frozen=True)

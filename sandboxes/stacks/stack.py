@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bedev.sandboxes.engines.engine import IndexSpec, Schema
 from bedev.sandboxes.errors import UsageError
@@ -56,11 +56,12 @@ class TracedQuery:
 @dataclass(frozen=True)
 class MigrationFile:
     """`others` are files that go with it, whole, by path: the model that declares the same index, or the
-    migration of another application."""
+    migration of another application. `up` is what it does, in the lines of its code that do it."""
 
     path: str
     content: bytes
     others: Mapping[str, bytes] = field(default_factory=dict)
+    up: str = ""
 
     @property
     def files(self) -> Mapping[str, bytes]:
@@ -152,6 +153,20 @@ class Stack(Protocol):
         ...
 
     def default_index_name(self, index: IndexSpec) -> str: ...
+
+
+@runtime_checkable
+class TellsFramework(Protocol):
+    """A stack that knows which version of the framework a prepared copy has, and where its source lies."""
+
+    def framework(self, app: Box) -> str:
+        """In words: `Laravel 10.48.29, source in /usr/share/php/Illuminate`; empty where nobody can tell."""
+        ...
+
+
+def framework(stack: Stack, app: Box) -> str:
+    """What `TellsFramework.framework` says, empty for a stack that cannot tell."""
+    return stack.framework(app) if isinstance(stack, TellsFramework) else ""
 
 
 def names() -> tuple[str, ...]:

@@ -96,5 +96,7 @@ class Shop:
         """A bench that knows what base does for the scenario."""
         bench = Workbench(self.open, self.tree, SCENARIO)
         app = bench.serving()
-        bench.known = tuple(Known.of(measure_question(app, q, SCENARIO)) for q in SCENARIO.questions)
+        bench.known = tuple(
+            Known.of(measure_question(app, q, SCENARIO, rows=True)) for q in SCENARIO.questions
+        )
         return bench

@@ -13,6 +13,7 @@ from typing import Any
 import bedev.tools as package
 import pytest
 from bedev.sandboxes.docker_pod import DockerSandbox, docker_engine_status
+from bedev.sandboxes.stacks.stack import framework
 from bedev.tools import run_query as run_query_module
 from bedev.tools.tool import ToolFailed, ToolResult, discover
 from bedev.tools.workbench import Workbench
@@ -159,7 +160,7 @@ def test_a_pattern_that_explodes_elsewhere_ends_soon(call: Call, bench: Workbenc
 
 def test_an_edit_shows_its_lines_and_is_part_of_the_patch(call: Call, bench: Workbench) -> None:
     text = call("edit_file", path=RESOURCE, old_text="limit(3)", new_text="limit(4)").text
-    assert re.search(r"^   21 - .*limit\(3\)", text, re.MULTILINE)
+    assert re.search(r"^      - .*limit\(3\)", text, re.MULTILINE)
     assert re.search(r"^   21 \+ .*limit\(4\)", text, re.MULTILINE)
     assert list(bench.edits) == [RESOURCE]
     call("edit_file", path=RESOURCE, old_text="limit(4)", new_text="limit(3)")
@@ -325,7 +326,9 @@ def test_the_schema_in_brief_and_a_table_in_full(call: Call) -> None:
     full = call("database_schema", table="orders").text
     assert full.startswith("orders: 20,000 rows")
     assert re.search(r"status +varchar\(20\) +not null +5 +default 'pending'", full)
-    assert "foreign key user_id -> users(id)" in full
+    assert re.search(r"foreign key user_id -> users\(id\) \(rows per parent: median \d+, most [\d,]+\)", full)
+    assert re.search(r"referrer_id .* NULL \d+ % ", full)
+    assert "texts are utf8mb4_unicode_ci" in full
     assert "Nearest: orders" in refusal(call, "database_schema", table="order")
 
 
@@ -414,9 +417,12 @@ def test_a_plan_is_shown_before_and_after_a_migration(call: Call) -> None:
     sql = "SELECT * FROM users WHERE email = 'purchasing@northwind.example'"
     text = call("explain_query", sql=sql).text
     assert "migrations applied" in text
-    base, after = text.split("-- workspace")
+    after, base = text.split("-- base, where it differs")
     assert "users: full-scan" in base
     assert "users: index-lookup, by users_email_index(email)" in after
+    same = call("explain_query", sql="SELECT * FROM orders WHERE user_id = 3").text
+    assert "base and workspace have the same plan:" in same
+    assert same.count("orders: index-lookup") == 1
     before_work, after_work = map(
         int, re.search(r"work ([\d,]+) -> ([\d,]+)", text.replace(",", "")).groups()
     )  # type: ignore[union-attr]
@@ -447,7 +453,10 @@ def test_a_migration_that_fails_is_told_and_mended(call: Call, bench: Workbench)
 def test_the_scenario_is_traced_with_its_n_plus_one(call: Call, bench: Workbench) -> None:
     text = call("trace_command").text
     assert text.startswith("GET /api/users?page=40 -> 200 application/json")
-    assert f"queries {bench.known[0].queries}, work {bench.known[0].work:,}" in text
+    assert f"queries {bench.known[0].queries}, statements 79 " in text
+    assert f", work {bench.known[0].work:,}, " in text
+    assert '"... 24 more"' in text
+    assert '"per_page": 25' in text
     assert f"N+1: {RESOURCE}:19 asks orders 25 times" in text
     assert re.search(
         rf"^q\d+ +25 +25 +~\d+ +[\d.]+  {RESOURCE}:21  select \* from orders", text, re.MULTILINE
@@ -463,8 +472,12 @@ def test_an_n_plus_one_is_gone_after_the_edit_and_the_answer_is_base_s(call: Cal
     text = call("trace_command").text
     assert "answer: same as base" in text
     assert re.search(
-        r"base -> workspace: queries 76 -> 27, work [\d,]+ -> [\d,]+ \([\d.]+ times less\)", text
+        r"base -> workspace: queries 76 -> 27, statements 79 -> 30, work [\d,]+ -> [\d,]+ "
+        r"\([\d.]+ times less\)",
+        text,
     )
+    assert '{"data"' not in text
+    assert "(new)" not in text
     assert f"{RESOURCE}:19" not in text
     assert f"N+1: {RESOURCE}:21" in text
     other = call("trace_command", http="GET /api/users?country=SE").text
@@ -493,12 +506,52 @@ def test_commands_statements_and_users_are_traced(call: Call) -> None:
     assert "exit 0" in command
     assert "app/Console/Commands/DailyReport.php:" in command
     assert "40,000 rows examined" in command
-    assert "20,000 rows examined" in call("trace_command", sql="SELECT COUNT(*) FROM orders").text
+    counted = call("trace_command", sql="SELECT COUNT(*) FROM orders").text
+    assert "20,000 rows examined" in counted
+    assert "100 x 1 statements" in counted
+    assert "call site" not in counted
+    assert "this is base" not in counted
     mine = call("trace_command", http="GET /api/account/referrals", as_user="users:3").text
     assert "-> 200" in mine
     assert "app/Http/Controllers/AccountController.php:39" in mine
     assert "-> 401" in call("trace_command", http="GET /api/account/referrals").text
     assert "There is no user" in call("trace_command", http="GET /api/account", as_user="users:999999").text
+
+
+def test_reading_through_temporary_tables_is_no_write_and_a_write_is_named(call: Call) -> None:
+    call(
+        "trace_command",
+        sql="SELECT id, ROW_NUMBER() OVER (PARTITION BY user_id ORDER BY placed_at) AS n FROM orders",
+    )
+    call("trace_command", http="GET /api/users?page=99999")
+    assert "fresh clone" not in call("run_query", sql="SELECT 1").text
+    wrote = call(
+        "trace_command",
+        command="php artisan db:seed --force --class=CountrySeeder || php artisan db:seed --force",
+    ).text
+    assert re.search(r"^wrote .*countries.*: the next tool that measures takes a fresh clone", wrote, re.M)
+    assert "had written to" in call("run_query", sql="SELECT 1").text
+
+
+def test_several_requests_are_compared_in_a_line_each(call: Call) -> None:
+    requests = ["GET /api/countries", BY_EMAIL, "GET /api/users?page=99999"]
+    assert call("trace_command", http=requests).text.startswith("nothing is edited yet")
+    call("edit_file", path=MIGRATION, new_text=INDEX)
+    lines = call("trace_command", http=requests).text.splitlines()[-3:]
+    assert re.search(r"^GET /api/countries -> 200: queries 1 -> 1, .*\(the same\)", lines[0])
+    assert re.search(r"times less\).*; answer same as base$", lines[1])
+    assert "At most 8" in refusal(call, "trace_command", http=["GET /api/countries"] * 9)
+    assert "no request" in refusal(call, "trace_command", http=["countries"])
+
+
+def test_findings_of_plans_are_new_or_gone_or_were_there(call: Call) -> None:
+    call("edit_file", path=MIGRATION, new_text=INDEX)
+    text = call("trace_command", http=BY_EMAIL).text
+    assert re.search(r"^gone: full-(index-)?scan: ", text, re.MULTILINE)
+    assert re.search(r"5,\d{3} -> 1\d\d ", text)
+    scenario = call("trace_command").text
+    assert "full-index-scan: reads the whole index PRIMARY: 1,001 entries (as on base)" in scenario
+    assert "gone: " not in scenario
 
 
 @pytest.mark.parametrize(
@@ -526,9 +579,11 @@ def test_indexes_are_tried_and_the_best_ones_migration_works(call: Call, bench: 
         r"^users\(email\) +[\d,]+ -> [\d,]+ +[\d.]+ times less +[\d.]+ +[\d.]+ s  ", text, re.MULTILINE
     )
     assert "best: users(email)" in text
-    path = re.search(r"edit_file at (\S+):", text)[1]  # type: ignore[index]
-    content = text[text.index("<?php") :].split("\nWhat an index")[0] + "\n"
-    call("edit_file", path=path, new_text=content)
+    assert "$table->index('email');" in text
+    assert "<?php" not in text
+    assert bench.edits == {}
+    path = re.search(r"created (\S+): ", call("advise_indexes", http=BY_EMAIL, write=True).text)[1]  # type: ignore[index]
+    assert list(bench.edits) == [path]
     traced = call("trace_command", http=BY_EMAIL).text
     assert "answer: same as base" in traced
     assert "times less" in traced
@@ -544,11 +599,47 @@ def test_what_no_index_settles_is_said(call: Call) -> None:
         ],
     ).text
     assert "inside an expression" in text
+    assert "1: " in text
     assert "begins with a wildcard" in text
     assert "OR over several columns" in text
     assert "order is computed" in text
     scenario = call("advise_indexes").text
     assert f"N+1: {RESOURCE}:19" in scenario
+
+
+def test_the_column_of_max_and_that_inside_date_are_tried(call: Call) -> None:
+    latest = call("advise_indexes", sql=["SELECT MAX(placed_at) FROM orders"]).text
+    assert "best: orders(placed_at)" in latest
+    assert "its first or last entry is the MIN or MAX of placed_at" in latest
+    daily = call(
+        "advise_indexes", sql=["SELECT COUNT(*), SUM(total) FROM orders WHERE DATE(placed_at) = '2025-05-01'"]
+    ).text
+    assert "best: orders(placed_at, total)" in daily
+    assert "needs a range" not in daily
+    assert "…" not in daily
+
+
+def test_a_range_is_asked_for_where_the_trial_of_the_column_does_not_help(call: Call) -> None:
+    sql = "SELECT * FROM orders WHERE YEAR(placed_at) >= 1990"
+    assert "needs a range of placed_at" in call("advise_indexes", sql=[sql]).text
+
+
+def test_the_workspace_s_diff_is_shown_and_git_named_once(call: Call) -> None:
+    assert call("list_files", changed=True).text == "the workspace equals base"
+    call("edit_file", path=RESOURCE, old_text="limit(3)", new_text="limit(4)")
+    call("edit_file", path="app/New.php", new_text="<?php\n")
+    diff = call("list_files", changed=True).text
+    assert diff.startswith("2 files changed")
+    assert f"--- {RESOURCE}\n+++ {RESOURCE}\n" in diff
+    assert "--- /dev/null\n+++ app/New.php" in diff
+    assert "app/New.php" not in call("list_files", changed=True, path="app/Http").text
+    assert "list_files with changed" in call("run_command", command="git diff").text
+    assert "list_files with changed" not in call("run_command", command="git status").text
+
+
+def test_the_framework_is_named_with_its_source(bench: Workbench) -> None:
+    words = framework(bench.app.stack, bench.app.pod.app)
+    assert re.fullmatch(r"Laravel \d+\.\d+\.\d+, source in /usr/share/php/Illuminate", words)
 
 
 def test_base_s_copy_can_be_closed_and_comes_back(call: Call, bench: Workbench) -> None:

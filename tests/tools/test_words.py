@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
 import pytest
 from bedev.sandboxes.engines.engine import (
     Column,
+    Counters,
     ForeignKey,
     Index,
     Plan,
     PlanFinding,
     PlanNode,
     Schema,
+    Statement,
     Table,
 )
+from bedev.sandboxes.engines.plan_findings import findings
 from bedev.sandboxes.errors import DatabaseError
 from bedev.tools.database import schema_words
-from bedev.tools.database.plan_tree import draw, examined
+from bedev.tools.database.plan_tree import draw, examined, missing
 from bedev.tools.database.statement import one_statement, refused
+from bedev.tools.database.workload import build
 from bedev.tools.edit_file import small_diff
 from bedev.tools.masking import Mask, words_of_code
 from bedev.tools.near_names import near_names, near_paths
+from bedev.tools.scenarios.answers import http_answer
 from bedev.tools.scenarios.compare import Difference
-from bedev.tools.scenarios.trace_words import difference_words, log_words, ratio
+from bedev.tools.scenarios.measured import Measured, written
+from bedev.tools.scenarios.scenario import http_question
+from bedev.tools.scenarios.trace_words import (
+    BaseFigures,
+    beside,
+    body_head,
+    difference_words,
+    log_words,
+    ratio,
+)
 from bedev.tools.search_code import escaped
 from bedev.tools.text_table import aligned
 from bedev.tools.tool import ToolFailed
@@ -61,6 +76,12 @@ def test_a_mask_keeps_the_shape_and_tells_equal_from_different() -> None:
 )
 def test_numbers_dates_and_nothing_are_shown(value: object) -> None:
     assert Mask().value(value) == value
+
+
+def test_marks_are_the_same_for_the_same_key_alone() -> None:
+    assert Mask(key=b"run 1").value("ann@b.org") == Mask(key=b"run 1").value("ann@b.org")
+    assert Mask(key=b"run 1").value("ann@b.org") != Mask(key=b"run 2").value("ann@b.org")
+    assert Mask().value("ann@b.org") != Mask().value("ann@b.org")
 
 
 def test_digits_in_a_text_are_no_number() -> None:
@@ -124,7 +145,7 @@ def test_a_diff_shows_what_changed_with_its_lines() -> None:
     before = "a\nb\nc\nd\ne\n"
     assert small_diff(before, before.replace("c", "C\nC2")).splitlines() == [
         "    2   b",
-        "    3 - c",
+        "      - c",
         "    3 + C",
         "    4 + C2",
         "    5   d",
@@ -134,10 +155,10 @@ def test_a_diff_shows_what_changed_with_its_lines() -> None:
 @given(st.lists(st.sampled_from("abc"), max_size=30), st.lists(st.sampled_from("abc"), max_size=30))
 def test_a_diff_has_every_added_line_where_it_stands(old: list[str], new: list[str]) -> None:
     for line in small_diff("\n".join(old), "\n".join(new)).splitlines():
-        found = re.fullmatch(r" *(\d+) ([+-]) (.)", line)
+        found = re.fullmatch(r" *(\d+) [+ ] (.)", line)
+        assert found or re.fullmatch(r" {6}- .", line) or line == "   ..." or line.startswith("[")
         if found:
-            side = new if found[2] == "+" else old
-            assert side[int(found[1]) - 1] == found[3]
+            assert new[int(found[1]) - 1] == found[2]
 
 
 def test_a_diff_of_a_large_file_takes_no_time_squared() -> None:
@@ -174,6 +195,36 @@ def test_a_plan_is_a_tree_with_rows_index_and_findings() -> None:
         "1.2 ms, where status = 'paid'",
         "! filesort: sorts by placed_at",
     ]
+
+
+def test_of_two_plans_only_what_differs_is_left() -> None:
+    scan = PlanNode("table", "users", "full-scan", actual_rows=5000, condition="email = 'a'")
+    lookup = PlanNode("table", "users", "index-lookup", "by_email", ("email",), actual_rows=5)
+    orders = PlanNode("table", "orders", "index-lookup", "user", actual_rows=3)
+    finding = PlanFinding("full-scan", "users", "reads all of users")
+    base, now = plan(scan, orders, findings=(finding,)), plan(lookup, replace(orders, actual_rows=9))
+    assert missing(base, now) == [
+        "users: full-scan, 5,000 rows, where email = 'a'",
+        "! full-scan: reads all of users",
+    ]
+    assert missing(now, base) == ["users: index-lookup, by by_email(email), 5 rows"]
+    assert missing(now, now) == []
+
+
+def test_too_few_rows_under_a_limit_or_an_outer_filter_are_no_bad_estimate() -> None:
+    ended = PlanNode("table", "orders", "index-lookup", estimated_rows=5000, actual_rows=3, loops=1)
+    assert [f.id for f in findings(ended)] == ["bad-estimate"]
+    assert findings(ended, limited=True) == ()
+    more = replace(ended, estimated_rows=3, actual_rows=5000)
+    assert [f.id for f in findings(more, limited=True)] == ["bad-estimate"]
+    inner = replace(ended, estimated_loops=1000, loops=2, estimated_rows=5000, actual_rows=10)
+    assert findings(inner) == ()
+    assert [f.id for f in findings(replace(inner, actual_rows=2000))] == ["bad-estimate"]
+
+
+def test_a_sort_of_no_table_names_none() -> None:
+    (found,) = findings(PlanNode("sort"))
+    assert found.words == "sorts without an index"
 
 
 def test_rows_examined_are_those_of_tables_and_unknown_where_nothing_ran() -> None:
@@ -258,6 +309,50 @@ def test_a_refused_write_says_what_to_use_instead() -> None:
 
 
 # -- traces
+
+
+def test_lists_of_an_answer_are_their_first_item_and_how_many_follow() -> None:
+    body = {"data": [{"id": n, "tags": ["a", "b", "c"]} for n in range(50)], "meta": {"total": 50}}
+    answer = http_answer(200, (("content-type", "application/json"),), json.dumps(body).encode())
+    shown = json.loads(body_head(answer, Mask(plain=frozenset("abc"))))
+    assert shown["data"] == [{"id": 0, "tags": ["a", "... 2 more"]}, "... 49 more"]
+    assert shown["meta"] == {"total": 50}
+
+
+def measured(seconds: float, runs: int = 3, statements: int = 5) -> Measured:
+    return Measured(
+        http_question("GET /a"),
+        http_answer(200, (), b""),
+        seconds,
+        Counters(statements=statements),
+        (),
+        (),
+        runs=runs,
+    )
+
+
+def test_time_stands_in_the_headline_only_where_it_differs() -> None:
+    base = BaseFigures(3, 1000, 0.1, 5)
+    assert beside(base, measured(0.09)) == (
+        "base -> workspace: queries 3 -> 0, statements 5 -> 5, work 1,000 -> 500 (2.0 times less)"
+    )
+    assert beside(base, measured(0.03)).endswith(", 100 -> 30 ms")
+    assert beside(base, measured(2.0, runs=1)).endswith(", 100 -> 2000 ms (one run)")
+
+
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    [
+        ("with a as (select 1) select * from a", ()),
+        ("select * from users for update", ()),
+        ("(select 1) union (select 2)", ()),
+        ("insert into logs values (1)", ("logs",)),
+        ("update users set name = 'x'", ("users",)),
+        ("call recount()", ("?",)),
+    ],
+)
+def test_only_statements_that_write_are_writes(sql: str, tables: tuple[str, ...]) -> None:
+    assert written(build([Statement(sql, 1)])) == tables
 
 
 @pytest.mark.parametrize(

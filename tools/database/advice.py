@@ -104,20 +104,25 @@ class _Maker:
         equal = self._by_selectivity(self._usable([*demand.equal]))
         joined = [c for c in self._usable(demand.joined) if c not in equal]
         listed = [c for c in self._by_selectivity(self._usable(demand.listed)) if c not in equal]
+        wrapped = [c for c in self._usable(demand.wrapped) if c not in (*equal, *listed)]
         ranges = [c for c in self._usable(demand.ranges) if c not in (*equal, *listed)]
+        ranges += [c for c in wrapped if c not in ranges]
         null = self._usable(demand.null)
         if self._one_row(equal):
             return []
         self._ordered(equal, listed, ranges)
         self._grouped(equal)
+        self._extremes(equal)
+        self._windows(equal)
         if listed or ranges:
             tail = [*listed, *ranges[:1]]
             what = [f"{_names(equal)} equal"] if equal else []
             what += [f"{_names(listed)} listed"] if listed else []
-            what += [f"a range of {ranges[0]}"] if ranges else []
+            what += [f"a range of {ranges[0]}{_seen_through(ranges[0], wrapped)}"] if ranges else []
             self._add([*equal, *tail], len(equal), "finds " + ", ".join(what), 60 + 8 * len(equal))
             for other in ranges[1:]:
-                self._add([*equal, other], len(equal), f"finds a range of {other}", 45)
+                reason = f"finds a range of {other}{_seen_through(other, wrapped)}"
+                self._add([*equal, other], len(equal), reason, 45)
         if equal:
             self._add(equal, len(equal), f"finds {_names(equal)} without reading the whole table", 70)
             if len(equal) > 1:
@@ -134,7 +139,7 @@ class _Maker:
                 )
         for column in self._usable(demand.either):
             self._add([column], 1, f"one branch of an OR: {column}", 35)
-        self._covering(equal, ranges)
+        self._covering(equal, listed, ranges, joined)
         return self.made
 
     def _usable(self, names: Sequence[str]) -> list[str]:
@@ -175,24 +180,53 @@ class _Maker:
             reason = f"finds {_names(equal)} and {reason}"
         self._add([*equal, *group], len(equal), reason, 66 if equal else 40)
 
-    def _covering(self, equal: list[str], ranges: list[str]) -> None:
-        needed = self.demand.needed
-        if not needed or not (equal or ranges or self.demand.group):
+    def _extremes(self, equal: list[str]) -> None:
+        group = [c for c in self.demand.group if c not in equal]
+        if self._usable(group) != group:
             return
-        start = [
-            *equal,
-            *(ranges[:1] or [c for c in (*self.demand.order, *self.demand.group) if c not in equal]),
-        ]
+        for column in self._usable(self.demand.extremes):
+            each = f" of each {_names(group)}" if group else ""
+            found = f" where {_names(equal)} is found" if equal else ""
+            reason = f"its first or last entry{each}{found} is the MIN or MAX of {column}"
+            self._add([*equal, *group, column], len(equal), reason, 85 if not group else 64)
+
+    def _windows(self, equal: list[str]) -> None:
+        for window in self.demand.windows:
+            if self._usable(window) == list(window):
+                reason = f"delivers rows in the window's order {_names(window)}"
+                self._add([*equal, *(c for c in window if c not in equal)], len(equal), reason, 62)
+
+    def _covering(self, equal: list[str], listed: list[str], ranges: list[str], joined: list[str]) -> None:
+        """Filter, group, then what else is read: aggregates are computed from such an index alone."""
+        needed = self.demand.needed
+        if not needed:
+            return
+        found = [*equal, *listed, *ranges[:1]]
+        behind = [c for c in (*self.demand.order, *self.demand.group) if c not in found]
+        summed = self.demand.aggregated
+        starts = [found or joined[:1] or behind or (needed[:1] if summed else [])]
+        if summed and ranges and self.demand.group:
+            starts.append([*equal, *self.demand.group])
+        for start in starts:
+            self._covers(list(dict.fromkeys(start)), len(equal), needed, 68 if summed and found else 46)
+
+    def _covers(self, start: list[str], equal: int, needed: list[str], score: float) -> None:
         table = self.demand.table
-        extra = [c for c in needed if c not in start]
+        if set(needed) >= {c.name for c in table.columns}:
+            return  # it would be the table once more
+        ranges = self.demand.ranges
+        extra = sorted((c for c in needed if c not in start), key=lambda c: c not in ranges)
         if self.dialect in _APPENDS_PRIMARY_KEY:
             extra = [c for c in extra if c not in table.primary_key]
         columns = [c for c in (table.column(n) for n in extra) if c is not None]
         narrow = all(column_bytes(c) <= NARROW_BYTES and not cannot_be_key(c, self.dialect) for c in columns)
-        if not start or not 0 < len(extra) <= 3 or not narrow or self._usable(start) != start:
+        if not start or not len(extra) <= 3 or not narrow or self._usable(start) != start:
             return
-        reason = f"answers from the index alone ({_names(extra)} carried along)"
-        self._add([*start, *extra], len(equal), reason, 46)
+        if not extra and start != needed[:1]:
+            return
+        carried = f" ({_names(extra)} carried along)" if extra else ""
+        reason = f"answers from the index alone{carried}"
+        self._add([*start, *extra], equal, reason, score)
 
     def _add(self, names: Sequence[str], equal: int, reason: str, score: float) -> None:
         """`equal` is how many of the first columns are compared for equality (their order is free)."""
@@ -233,6 +267,10 @@ def _exists(table: Table, columns: Sequence[str], equal: int) -> bool:
         ):
             return True
     return False
+
+
+def _seen_through(column: str, wrapped: Sequence[str]) -> str:
+    return ", if the server sees through the function" if column in wrapped else ""
 
 
 def _names(names: Sequence[str]) -> str:

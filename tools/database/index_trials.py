@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bedev.sandboxes.application import Application
-from bedev.sandboxes.engines.engine import IndexSpec, Schema
+from bedev.sandboxes.engines.engine import ForeignKey, IndexSpec, Schema, Table
 from bedev.sandboxes.errors import BedevError, DatabaseError
 from bedev.tools.database import advice
 from bedev.tools.database.advice import Candidate
@@ -15,6 +15,7 @@ from bedev.tools.database.fingerprint import fingerprint
 BETTER = 1.2
 """An index is kept when the work falls at least this much: the gate's own bar."""
 MOST_INDEXES = 2
+SKEW_SECONDS = 2.0
 
 Measure = Callable[[], int]
 """The work, now, of what is to become faster. May raise BedevError."""
@@ -40,12 +41,14 @@ class IndexTrial:
 
 @dataclass(frozen=True)
 class Trials:
-    """`chosen`: the best set, at most two, empty where no index helps; `base_work` before, `work` with it."""
+    """`chosen`: the best set, at most two, empty where no index helps; `base_work` before, `work` with it.
+    `passed_over`: those that made the work less than a chosen narrower one did, but not by enough."""
 
     chosen: tuple[IndexSpec, ...]
     trials: tuple[IndexTrial, ...]
     base_work: int
     work: int
+    passed_over: tuple[IndexTrial, ...] = ()
 
 
 def advise(app: Application, sqls: Sequence[str]) -> advice.Advice:
@@ -84,6 +87,60 @@ def distinct_counts(app: Application, tables: Sequence[str]) -> Mapping[tuple[st
     return counts
 
 
+SAMPLED_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class ColumnSample:
+    """Of the first `rows` rows of a table: distinct values and NULLs of one column."""
+
+    rows: int
+    distinct: int
+    nulls: int
+
+
+def column_samples(app: Application, table: Table) -> Mapping[str, ColumnSample]:
+    """By column; those that cannot be compared (long texts) are left out."""
+    quote = quoter(app)
+    columns = [c.name for c in table.columns if not c.base_type.endswith(("text", "blob", "json"))]
+    select = ", ".join(f"COUNT(DISTINCT {quote(c)}), COUNT({quote(c)})" for c in columns)
+    try:
+        rows, *counts = app.admin.query(
+            f"SELECT COUNT(*), {select} FROM (SELECT * FROM {quote(table.name)} LIMIT {SAMPLED_ROWS}) t"
+        ).rows[0]
+    except DatabaseError:
+        return {}
+    pairs = zip(counts[::2], counts[1::2], strict=True)
+    return {
+        name: ColumnSample(int(rows), int(distinct), int(rows) - int(present))
+        for name, (distinct, present) in zip(columns, pairs, strict=True)
+    }
+
+
+def children_per_parent(app: Application, table: Table, key: ForeignKey) -> tuple[int, int] | None:
+    """Rows per parent that has any: median and most; None where counting takes more than 2 s."""
+    quote = quoter(app)
+    columns = ", ".join(quote(c) for c in key.columns)
+    present = " AND ".join(f"{quote(c)} IS NOT NULL" for c in key.columns)
+    session = app.reader()
+    try:
+        counts = session.query(
+            f"SELECT n, COUNT(*) FROM (SELECT COUNT(*) AS n FROM {quote(table.name)} WHERE {present} "
+            f"GROUP BY {columns}) t GROUP BY n ORDER BY n",
+            timeout=SKEW_SECONDS,
+        ).rows
+    except DatabaseError:
+        return None
+    finally:
+        session.close()
+    left = sum(int(parents) for _, parents in counts) / 2
+    for rows, parents in counts:
+        left -= int(parents)
+        if left <= 0:
+            return int(rows), int(counts[-1][0])
+    return None
+
+
 def try_indexes(
     app: Application,
     candidates: Sequence[Candidate],
@@ -96,11 +153,13 @@ def try_indexes(
     schema = app.engine.schema(app.admin, app.database.database)
     trials: list[IndexTrial] = []
     chosen: list[IndexSpec] = []
+    passed_over: list[IndexTrial] = []
     current = total = measure()
     left = list(candidates)
     try:
         while left and len(chosen) < MOST_INDEXES:
             best: IndexTrial | None = None
+            first = len(trials)
             for candidate in left:
                 index = candidate.index
                 say(f"trying an index on {index.table} ({', '.join(index.columns)})")
@@ -113,6 +172,8 @@ def try_indexes(
                 break
             app.admin.query(app.engine.create_index_sql(named(app, best.index)), timeout=900)
             chosen.append(best.index)
+            less = [t for t in trials[first:] if not t.error and t.work < best.work]
+            passed_over += sorted(less, key=lambda t: t.work)[:1]
             current = best.work
             left = [c for c in left if c.index != best.index and not _covered(c.index, best.index)]
             if current * 3 < total:
@@ -121,7 +182,7 @@ def try_indexes(
     finally:
         for index in reversed(chosen):
             _undo(app, named(app, index), schema)
-    return Trials(tuple(chosen), tuple(trials), total, current)
+    return Trials(tuple(chosen), tuple(trials), total, current, tuple(passed_over))
 
 
 def named(app: Application, index: IndexSpec) -> IndexSpec:

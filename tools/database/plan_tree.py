@@ -25,6 +25,29 @@ def draw(plan: Plan, hide: str = "") -> str:
     return "\n".join(lines)
 
 
+def missing(plan: Plan, other: Plan, hide: str = "") -> list[str]:
+    """The lines of a plan, its findings among them, that `other` does not have; figures that every run has
+    anew (rows read, milliseconds) do not count."""
+    have = {_step(n) for n in nodes(other.root)} | {(f.id, f.table) for f in other.findings}
+    lines = []
+    for node, depth in _walk(plan.root, 0):
+        if _step(node) not in have:
+            lines.append(f"{'  ' * depth}{_words(_without_values(node, hide) if hide else node)}")
+    found = [f"! {f.id}: {f.words}" for f in plan.findings if (f.id, f.table) not in have]
+    return [*lines[:MOST_LINES], *found]
+
+
+def _step(node: PlanNode) -> tuple[object, ...]:
+    if _is_frame(node):
+        return ()
+    return (node.kind, node.table, node.access, node.index, node.key_columns, node.condition)
+
+
+def _is_frame(node: PlanNode) -> bool:
+    """A result that only holds its steps together."""
+    return node.kind == "result" and not node.condition
+
+
 def examined(plan: Plan) -> int | None:
     """Rows that the plan's steps read from tables, None where the plan was not run."""
     rows = [n.actual_rows for n in nodes(plan.root) if n.kind == "table" and not n.table.startswith("<")]
@@ -46,13 +69,17 @@ def _without_values(node: PlanNode, dialect: str) -> PlanNode:
 
 
 def _lines(node: PlanNode, depth: int) -> Iterator[str]:
-    if node.kind == "result" and not node.condition:
-        for child in node.children:
-            yield from _lines(child, depth)
-        return
-    yield f"{'  ' * depth}{_words(node)}"
+    for step, level in _walk(node, depth):
+        yield f"{'  ' * level}{_words(step)}"
+
+
+def _walk(node: PlanNode, depth: int) -> Iterator[tuple[PlanNode, int]]:
+    """Each step with its depth."""
+    if not _is_frame(node):
+        yield node, depth
+        depth += 1
     for child in node.children:
-        yield from _lines(child, depth + 1)
+        yield from _walk(child, depth)
 
 
 def _words(node: PlanNode) -> str:

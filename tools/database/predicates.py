@@ -13,13 +13,18 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
 
+_MOMENTS = ("date", "datetime", "timestamp")
+
+
 @dataclass(frozen=True)
 class Unusable:
-    """A condition that no plain index can serve, as it stands in the statement, and why."""
+    """A condition that no plain index can serve, as it stands in the statement, and why. `tried`: the column
+    of which an index is worth a trial all the same, for some servers see through the expression."""
 
     table: str
     condition: str
     reason: str
+    tried: str = ""
 
     @property
     def words(self) -> str:
@@ -30,7 +35,10 @@ class Unusable:
 class Demand:
     """What one block (SELECT, UPDATE, DELETE) of a statement asks of one table; column names in the order
     of the statement. `order` and `group` are empty where other tables take part in them or the directions
-    differ; `needed` are all columns that the block reads, None for `*`."""
+    differ; `needed` are all columns that the block reads, None for `*`. `wrapped` are columns inside DATE()
+    or YEAR(), of which some servers make a range; `extremes` those of MIN() and MAX(); `windows` what window
+    functions go by: columns of PARTITION BY, then those of ORDER BY; `aggregated`: rows are counted or
+    summed, not delivered."""
 
     table: Table
     equal: list[str] = field(default_factory=list)
@@ -44,6 +52,10 @@ class Demand:
     limited: bool = False
     descending: bool = False
     needed: list[str] | None = None
+    wrapped: list[str] = field(default_factory=list)
+    extremes: list[str] = field(default_factory=list)
+    windows: list[tuple[str, ...]] = field(default_factory=list)
+    aggregated: bool = False
 
 
 def demands(sql: str, schema: Schema, dialect: str) -> tuple[tuple[Demand, ...], tuple[Unusable, ...]] | None:
@@ -51,12 +63,43 @@ def demands(sql: str, schema: Schema, dialect: str) -> tuple[tuple[Demand, ...],
     tree = parse(sql, dialect)
     if tree is None:
         return None
-    references = References(tree, schema)
-    reader = _Reader(references, dialect)
     found: list[Demand] = []
-    for block in references.blocks:
-        found.extend(reader.block(block))
-    return tuple(found), tuple(dict.fromkeys(reader.unusable))
+    unusable: list[Unusable] = []
+    for form in (tree, merged(tree, schema, dialect)):
+        if form is None:
+            continue
+        references = References(form, schema)
+        reader = _Reader(references, dialect)
+        for block in references.blocks:
+            found.extend(reader.block(block))
+        unusable = unusable or reader.unusable
+    return tuple(found), tuple(dict.fromkeys(unusable))
+
+
+def merged(tree: exp.Expr, schema: Schema, dialect: str) -> exp.Expr | None:
+    """The statement with conditions pushed into its derived tables and these merged into what reads them,
+    as optimizers do; None where there is nothing to merge or it cannot be done."""
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+
+    if not any(isinstance(s.parent, (exp.From, exp.Join)) for s in tree.find_all(exp.Subquery)) and not any(
+        tree.find_all(exp.CTE)
+    ):
+        return None
+    from sqlglot.optimizer import merge_subqueries, optimizer, pushdown_predicates, qualify
+
+    known: dict[str, object] = {
+        t.name.lower(): {c.name.lower(): c.base_type for c in t.columns} for t in schema.tables
+    }
+    rules = (
+        qualify.qualify,
+        pushdown_predicates.pushdown_predicates,
+        merge_subqueries.merge_subqueries,
+    )
+    try:
+        return optimizer.optimize(tree, schema=known, dialect=dialect, rules=rules)
+    except (SqlglotError, RecursionError, ValueError, IndexError, KeyError, AttributeError, TypeError):
+        return None  # the statement as it stands still tells most
 
 
 def _append(names: list[str], name: str) -> None:
@@ -97,6 +140,7 @@ class _Reader:
                         _append(demand.joined, column.name)
         self._order_and_group(block, by_source)
         self._needed(block, by_source)
+        self._functions(block, by_source)
         yield from by_source.values()
 
     def _conjuncts(self, condition: exp.Expr) -> Iterator[exp.Expr]:
@@ -180,12 +224,51 @@ class _Reader:
         if not own:
             return
         if not isinstance(side, exp.Column):
-            text = side.sql(dialect=self._dialect).lower()
-            self.unusable.append(
-                Unusable(own[0].table.name, _short(text), "the column stands inside an expression")
-            )
+            text = _short(side.sql(dialect=self._dialect).lower())
+            column = self._inside_date(side, block)
+            if column is not None and column.column.base_type in _MOMENTS:
+                _append(by_source[column.source].wrapped, column.column.name)
+                reason = f"needs a range of {column.column.name} in place of the function"
+                self.unusable.append(Unusable(column.table.name, text, reason, column.column.name))
+            else:
+                reason = "the column stands inside an expression"
+                self.unusable.append(Unusable(own[0].table.name, text, reason))
             return
         _append(getattr(by_source[own[0].source], kind), own[0].column.name)
+
+    def _inside_date(self, side: exp.Expr, block: exp.Expr) -> Reference | None:
+        """The column of DATE(column), YEAR(column) or CAST(column AS DATE)."""
+        from sqlglot import exp
+
+        inner: exp.Expr = side
+        while isinstance(inner, (exp.TsOrDsToDate, exp.Date, exp.Year)) or (
+            isinstance(inner, exp.Cast) and inner.to.is_type("date")
+        ):
+            inner = inner.this.unnest()
+        if inner is side or not isinstance(inner, exp.Column):
+            return None
+        return self._references.resolve_in(inner, block)
+
+    def _functions(self, block: exp.Expr, by_source: dict[str, Demand]) -> None:
+        """Aggregates and window functions of this very block."""
+        from sqlglot import exp
+
+        for function in block.find_all(exp.AggFunc, exp.Window):
+            if self._references.block_of(function) is not block:
+                continue
+            if isinstance(function, exp.Window):
+                order = function.args.get("order")
+                ordered = [o.this for o in order.expressions] if order is not None else []
+                own = self._plain([*(function.args.get("partition_by") or []), *ordered], block)
+                if own:
+                    names = tuple(dict.fromkeys(r.column.name for r in own))
+                    by_source[own[0].source].windows.append(names)
+            elif not isinstance(function.parent, exp.Window):
+                for demand in by_source.values():
+                    demand.aggregated = True
+                own = self._plain([function.this], block) if isinstance(function, (exp.Min, exp.Max)) else []
+                for reference in own:
+                    _append(by_source[reference.source].extremes, reference.column.name)
 
     def _like(self, node: exp.Expr, block: exp.Expr, by_source: dict[str, Demand]) -> None:
         from sqlglot import exp

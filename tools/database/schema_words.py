@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from bedev.sandboxes.engines.engine import Column, Index, Schema, Table
+from bedev.tools.database.index_trials import ColumnSample
 from bedev.tools.text_table import aligned, cut
 
 MOST_COLUMNS = 30
@@ -24,21 +26,34 @@ def brief(schema: Schema) -> str:
     return "\n".join(lines)
 
 
-def full(schema: Schema, table: Table, rows: int, distinct: Mapping[tuple[str, str], int]) -> str:
-    """One table with everything. `distinct` are distinct values of its first 20,000 rows."""
+def full(
+    schema: Schema,
+    table: Table,
+    rows: int,
+    samples: Mapping[str, ColumnSample],
+    skew: Mapping[str, tuple[int, int] | None],
+) -> str:
+    """One table with everything. `samples` by column; `skew`: rows per parent (median, most) by key."""
+    usual = _usual_collation(table)
     columns = [
-        (c.name, c.type, "NULL" if c.nullable else "not null", _distinct(table, c, distinct), _rest(c))
+        (c.name, c.type, _null(c, samples.get(c.name)), _distinct(samples.get(c.name)), _rest(c, usual))
         for c in table.columns
     ]
+    counted = next((s.rows for s in samples.values()), rows)
+    distinct = f"distinct (of {counted:,} rows)" if counted < rows else "distinct"
     referring = [
         f"{other.name}({', '.join(key.columns)})"
         for other in schema.tables
         for key in other.foreign_keys
         if key.table.lower() == table.name.lower()
     ]
-    lines = [f"{table.name}: {rows:,} rows", *aligned(("column", "type", "", "distinct", ""), columns, {3})]
+    lines = [f"{table.name}: {rows:,} rows{f', texts are {usual}' if usual else ''}"]
+    lines += aligned(("column", "type", "", distinct, ""), columns, {3})
     lines += [f"index {words}" for words in _indexes(table)] or ["no index"]
-    lines += [f"foreign key {words}" for words in _keys(table)]
+    lines += [
+        f"foreign key {words}{_skew(skew.get(key.name))}"
+        for key, words in zip(table.foreign_keys, _keys(table), strict=True)
+    ]
     lines += [f"check {cut(check, 200)}" for check in table.checks]
     if referring:
         lines.append(f"referred to by {', '.join(referring)}")
@@ -99,13 +114,31 @@ def _keys(table: Table) -> list[str]:
     ]
 
 
-def _distinct(table: Table, column: Column, distinct: Mapping[tuple[str, str], int]) -> str:
-    count = distinct.get((table.name, column.name))
-    return "" if count is None else f"{count:,}"
+def _distinct(sample: ColumnSample | None) -> str:
+    return "" if sample is None else f"{sample.distinct:,}"
 
 
-def _rest(column: Column) -> str:
+def _null(column: Column, sample: ColumnSample | None) -> str:
+    """`not null`, or the share of NULLs: `NULL 12 %`."""
+    if not column.nullable:
+        return "not null"
+    return f"NULL {100 * sample.nulls / sample.rows:.3g} %" if sample is not None and sample.rows else "NULL"
+
+
+def _skew(rows: tuple[int, int] | None) -> str:
+    return f" (rows per parent: median {rows[0]:,}, most {rows[1]:,})" if rows is not None else ""
+
+
+def _usual_collation(table: Table) -> str:
+    """The collation of most of its columns, which names the character set too."""
+    found = Counter(c.collation for c in table.columns if c.collation)
+    return found.most_common(1)[0][0] if found else ""
+
+
+def _rest(column: Column, usual: str) -> str:
     words = []
+    if column.collation and column.collation != usual:
+        words.append(column.collation)
     if column.default is not None:
         words.append(f"default {column.default}")
     if column.auto_increment:

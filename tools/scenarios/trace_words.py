@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from bedev.sandboxes.sandbox import WORKSPACE
 from bedev.tools.database.workload import Workload, WorkloadQuery, n_plus_one
@@ -13,9 +15,13 @@ from bedev.tools.scenarios.compare import Answer, Difference
 from bedev.tools.scenarios.measured import Measured
 from bedev.tools.text_table import aligned, cut
 
-BODY = 300
+BODY = 500
+LONGEST_TEXT = 40
 SHAPE = 100
 MOST_SITES = 12
+NOISE_SECONDS = 0.005
+NOISE_SHARE = 0.25
+"""Wall times that differ by less than these say nothing."""
 _COUNTS = re.compile(r"(\d+ items|missing|nothing more|ends here|JSON|null|true|false|-?\d+(\.\d+)?)\Z")
 
 
@@ -41,17 +47,43 @@ def body_head(answer: Answer, mask: Mask) -> str:
     if answer.exit or answer.status >= 400 or mask.show:
         return cut(text, BODY)
     try:
-        return cut(json.dumps(mask.json(json.loads(text)), ensure_ascii=False), BODY)
+        shown = json.dumps(_brief(mask.json(json.loads(text))), ensure_ascii=False)
     except (ValueError, RecursionError):
         return f"({len(text.splitlines())} lines of text)"
+    # what follows the first items (links, numbers of pages) matters as much
+    return shown if len(shown) <= BODY else f"{shown[: BODY - 160]} ... {shown[-150:]}"
 
 
-def call_sites(now: Measured, name: Callable[[WorkloadQuery], str], most: int = MOST_SITES) -> list[str]:
+def _brief(document: Any) -> Any:
+    """A JSON document whose lists are their first item and how many follow."""
+    if isinstance(document, dict):
+        return {key: _brief(part) for key, part in document.items()}
+    if isinstance(document, list) and len(document) > 1:
+        return [_brief(document[0]), f"... {len(document) - 1} more"]
+    if isinstance(document, list):
+        return [_brief(part) for part in document]
+    if isinstance(document, str) and len(document) > LONGEST_TEXT:
+        return f"{document[: LONGEST_TEXT - 1]}…"
+    return document
+
+
+def call_sites(
+    now: Measured,
+    name: Callable[[WorkloadQuery], str],
+    most: int = MOST_SITES,
+    base: Workload = (),
+) -> list[str]:
     """Queries by call site, those that examine most rows first; `~` where rows were counted for some calls
-    and multiplied. `name` gives each query its short name."""
+    and multiplied. `name` gives each query its short name. `base`: the queries of base, whose rows examined
+    stand before the workspace's where they differ."""
+    before = {query.fingerprint: query.rows_examined for query in base}
     rows: list[tuple[str, ...]] = []
     for query in dearest(now.workload):
         about = "~" if query.fingerprint in now.sampled else ""
+        was = before.get(query.fingerprint)
+        examined = about + _number(query.rows_examined, 0)
+        if was is not None and query.rows_examined is not None and was != query.rows_examined:
+            examined = f"{was:,} -> {examined}"
         for number, site in enumerate(query.sites or (None,)):
             first = number == 0
             rows.append(
@@ -59,7 +91,7 @@ def call_sites(now: Measured, name: Callable[[WorkloadQuery], str], most: int = 
                     name(query) if len(rows) < most else "",
                     f"{site.calls if site else query.calls:,}",
                     f"{site.distinct_bindings if site else query.distinct_bindings:,}",
-                    about + _number(query.rows_examined, 0) if first else '"',
+                    examined if first else '"',
                     _number(query.milliseconds, 1) if first else '"',
                     (site.place if site.file else site.function) if site else "(call site unknown)",
                     query.fingerprint,
@@ -92,12 +124,38 @@ def ratio(base: int, now: int) -> str:
     return f"{more / less:.1f} times {'less' if now < base else 'more'}"
 
 
-def beside(base_queries: int, base_work: int, base_seconds: float, now: Measured) -> str:
-    """`base -> workspace: queries 52 -> 3, work 12,345 -> 800 (15.4 times less), 80 -> 31 ms`."""
-    return (
-        f"base -> workspace: queries {base_queries} -> {now.queries}, work {base_work:,} -> {now.work:,} "
-        f"({ratio(base_work, now.work)}), {base_seconds * 1000:.0f} -> {now.seconds * 1000:.0f} ms"
-    )
+def figures(now: Measured) -> str:
+    """`queries 52, statements 55 (of the session too), work 12,345, 80 ms`; queries are the application's
+    own, statements what the server ran."""
+    parts = [f"queries {now.queries}"]
+    if now.question.kind != "sql" and now.counters.statements not in (None, now.queries):
+        parts.append(f"statements {now.counters.statements} (prepare, session too)")
+    once = "" if now.runs > 1 else " (one run)"
+    return ", ".join([*parts, f"work {now.work:,}", f"{now.seconds * 1000:.0f} ms{once}"])
+
+
+@dataclass(frozen=True)
+class BaseFigures:
+    """What base did for the same question; `statements` is None where nobody counted them."""
+
+    queries: int
+    work: int
+    seconds: float
+    statements: int | None = None
+
+
+def beside(base: BaseFigures, now: Measured) -> str:
+    """`base -> workspace: queries 52 -> 3, statements 55 -> 6, work 12,345 -> 800 (15.4 times less), 80 -> 31
+    ms`; the time is left out where it does not differ by more than it wanders."""
+    parts = [f"queries {base.queries} -> {now.queries}"]
+    if base.statements is not None and now.question.kind != "sql":
+        parts.append(f"statements {base.statements} -> {now.counters.statements}")
+    parts.append(f"work {base.work:,} -> {now.work:,} ({ratio(base.work, now.work)})")
+    high, low = max(base.seconds, now.seconds), min(base.seconds, now.seconds)
+    if high - low > max(NOISE_SECONDS, NOISE_SHARE * high):
+        once = "" if now.runs > 1 else " (one run)"
+        parts.append(f"{base.seconds * 1000:.0f} -> {now.seconds * 1000:.0f} ms{once}")
+    return f"base -> workspace: {', '.join(parts)}"
 
 
 def difference_words(difference: Difference, kind: str, mask: Mask) -> str:

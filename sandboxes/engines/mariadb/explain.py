@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bedev.sandboxes.engines.engine import Plan, PlanNode
-from bedev.sandboxes.engines.plan_findings import findings
+from bedev.sandboxes.engines.plan_findings import findings, has_limit
 from bedev.sandboxes.errors import DatabaseError
 from bedev.sandboxes.sandbox import SqlSession
 
@@ -98,7 +98,7 @@ def _analyzed(session: SqlSession, statement: str) -> Any:
 def plan(sql: str, raw: Mapping[str, Any], analyzed: bool) -> Plan:
     """The normal form of a plan as the server wrote it."""
     root = PlanNode("result", children=tuple(_steps(raw.get("query_block", {}), 1.0)))
-    return Plan("mariadb", sql, root, findings(root), analyzed, raw)
+    return Plan("mariadb", sql, root, findings(root, has_limit(sql)), analyzed, raw)
 
 
 # -- the tree
@@ -162,6 +162,7 @@ def _table(value: Mapping[str, Any]) -> PlanNode:
         estimated_rows=None if estimated is None else estimated * (loops or 1.0),
         actual_rows=None if actual is None or times is None else actual * times,
         loops=times if times is not None else loops,
+        estimated_loops=loops,
         filtered_percent=_number(value.get("r_filtered", value.get("filtered"))),
         milliseconds=_sum(value.get("r_table_time_ms"), value.get("r_other_time_ms")),
         condition=" AND ".join(conditions),

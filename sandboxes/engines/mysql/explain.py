@@ -15,7 +15,7 @@ from typing import Any
 
 from bedev.sandboxes.engines.engine import Plan, PlanNode
 from bedev.sandboxes.engines.mariadb.explain import ACCESS, ANALYZE_SECONDS, is_reading
-from bedev.sandboxes.engines.plan_findings import findings
+from bedev.sandboxes.engines.plan_findings import findings, has_limit
 from bedev.sandboxes.errors import DatabaseError
 from bedev.sandboxes.sandbox import SqlSession
 
@@ -115,7 +115,7 @@ def plan(sql: str, raw: Mapping[str, Any], analyzed: bool) -> Plan:
     else:
         steps = tuple(_blocks(raw.get("query_block", {}), 1.0))
     root = PlanNode("result", children=steps or (PlanNode("result"),))
-    return Plan("mysql", sql, root, findings(root), analyzed, raw)
+    return Plan("mysql", sql, root, findings(root, has_limit(sql)), analyzed, raw)
 
 
 # -- version 2: the steps as they are executed

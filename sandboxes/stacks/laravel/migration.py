@@ -75,7 +75,8 @@ def write_migration(
     text += "".join(f"use {name};\n" for name in uses)
     text += f"\n{opening}\n{{\n{body}}}{'' if style.named else ';'}\n"
     text = text.replace("    ", style.indent) if style.indent != "    " else text
-    return MigrationFile(path, (text.replace("\n", style.newline)).encode())
+    adding = " ".join(line.strip() for part in up for line in part.splitlines())
+    return MigrationFile(path, (text.replace("\n", style.newline)).encode(), up=adding)
 
 
 class _Style:

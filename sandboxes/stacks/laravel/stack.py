@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,17 @@ from typing import Any
 from bedev.sandboxes.engines.engine import IndexSpec, Schema
 from bedev.sandboxes.errors import SetUpFailed, UsageError
 from bedev.sandboxes.recipe import Recipe, TreeReader
-from bedev.sandboxes.sandbox import STACK_FILES, Box, SetUpStep
+from bedev.sandboxes.sandbox import STACK_FILES, WORKSPACE, Box, SetUpStep
 from bedev.sandboxes.stacks import reports
 from bedev.sandboxes.stacks.laravel import detection, environment, migration, suite
 from bedev.sandboxes.stacks.stack import ConsoleCommand, MigrationFile, Route, TestCase, TracedQuery
 
 _MARKER = "BEDEV-INSPECT "
+SOURCES = (
+    (f"{WORKSPACE}/vendor/laravel/framework", "src/Illuminate/Foundation/Application.php"),
+    ("/usr/share/php/Illuminate", "Foundation/Application.php"),
+)
+"""Where the framework's source lies, and in it the file that names the version."""
 
 
 class Laravel:
@@ -107,6 +113,16 @@ class Laravel:
 
     def pending_migrations(self, app: Box, env: Mapping[str, str]) -> int:
         return len(_inspect(app, "migrations", env))
+
+    def framework(self, app: Box) -> str:
+        """Read from the source of `Application`, where composer or Debian put it; nothing is run of it."""
+        for folder, file in SOURCES:
+            content = app.read_file(f"{folder}/{file}", 1 << 20)
+            found = re.search(rb"const VERSION = '([\w.+-]{1,40})'", content or b"")
+            if found:
+                where = folder.removeprefix(f"{WORKSPACE}/")
+                return f"Laravel {found[1].decode()}, source in {where}"
+        return ""
 
     def write_migration(
         self,

@@ -92,7 +92,7 @@ def test_narrow_columns_are_carried_along_and_wide_ones_are_not() -> None:
             "select * from members where lower(email) = 'x'",
             "unusable: lower(email) (the column stands inside",
         ),
-        ("select * from purchases where date(placed_at) = '2024-01-01'", "unusable: date(placed_at)"),
+        ("select * from purchases where month(placed_at) = 3", "unusable: month(placed_at)"),
         ("select * from members where email = 5", "unusable: email = 5 (text is compared with a number"),
         ("select * from members where email like '%x'", "unusable: email like '%x' (the pattern begins"),
         ("select * from purchases where cast(total as char) = '5'", "unusable: cast(total as char)"),
@@ -102,6 +102,52 @@ def test_what_no_index_can_serve_is_said(sql: str, why: str) -> None:
     advice = advise([sql], SCHEMA)
     assert advice.candidates == ()
     assert advice.unusable[0].words.startswith(why)
+
+
+@pytest.mark.parametrize("condition", ["date(placed_at) = '2024-01-01'", "year(placed_at) = 2024"])
+def test_a_column_inside_date_is_tried_and_a_range_is_named_besides(condition: str) -> None:
+    advice = advise([f"select * from purchases where {condition} and state = 'paid'"], SCHEMA)
+    assert ("state", "placed_at") in [c.index.columns for c in advice.candidates]
+    assert advice.unusable[0].tried == "placed_at"
+    assert "needs a range of placed_at" in advice.unusable[0].reason
+
+
+@pytest.mark.parametrize(
+    ("sql", "index"),
+    [
+        ("select max(placed_at) from purchases", ("purchases", "placed_at")),
+        ("select min(total) from purchases where state = 'paid'", ("purchases", "state", "total")),
+        ("select state, max(total) from purchases group by state", ("purchases", "state", "total")),
+        (
+            "select state, sum(total) from purchases where placed_at > '2024-01-01' group by state",
+            ("purchases", "state", "placed_at", "total"),
+        ),
+        (
+            "select sum(total) from purchases where state in ('a', 'b')",
+            ("purchases", "state", "total"),
+        ),
+        (
+            "select * from (select *, row_number() over (partition by state order by placed_at desc) n "
+            "from purchases) d where n <= 3",
+            ("purchases", "state", "placed_at"),
+        ),
+        (
+            "select * from (select * from purchases where state = 'paid') d order by d.placed_at limit 5",
+            ("purchases", "state", "placed_at"),
+        ),
+        (
+            "with paid as (select * from purchases where state = 'paid') "
+            "select * from paid where sponsor_id = 5",
+            ("purchases", "sponsor_id", "state"),
+        ),
+        (
+            "select * from members where id in (select member_id from purchases where sponsor_id = 5)",
+            ("purchases", "sponsor_id"),
+        ),
+    ],
+)
+def test_aggregates_windows_and_derived_tables_are_looked_into(sql: str, index: tuple[str, ...]) -> None:
+    assert index in columns(sql)
 
 
 @pytest.mark.parametrize(

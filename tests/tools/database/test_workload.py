@@ -137,10 +137,10 @@ def test_values_that_come_back_are_said() -> None:
     assert finding.words.endswith("(one query per member, 7 different)")
 
 
-def test_the_same_values_again_are_to_be_memoised() -> None:
+def test_the_same_values_again_are_to_be_loaded_once() -> None:
     (finding,) = n_plus_one(build(*_page(50, 1)))
     assert finding.id == "asked-again"
-    assert "memoise" in finding.words
+    assert "load it once" in finding.words
 
 
 def test_four_calls_are_no_finding_unless_asked_for() -> None:
