@@ -25,7 +25,7 @@ from bedev.sandboxes.docker_parts import APP, BASE_ENVIRONMENT, check_canaries, 
 from bedev.sandboxes.docker_volumes import TREE_KIND, find_seal, new_volume, remove_volume, seal
 from bedev.sandboxes.errors import SandboxBroken, SetUpFailed, UsageError
 from bedev.sandboxes.full_disk import FullDisk, said_in
-from bedev.sandboxes.sandbox import WORKSPACE, HostAccess, Progress, SetUpStep, TreeFile
+from bedev.sandboxes.sandbox import WORKSPACE, Box, HostAccess, Progress, SetUpStep, TreeFile
 
 SETUP_MEMORY_MB = 4096
 _CA_BUNDLE = "/tmp/.bedev-ca.pem"
@@ -134,14 +134,14 @@ def host_environment(access: HostAccess, progress: Progress) -> dict[str, str]:
     return environment
 
 
-def bring_ca(box: DockerBox, access: HostAccess) -> None:
+def bring_ca(box: Box, access: HostAccess) -> None:
     """Put the user's CA beside the image's own ones: the variables replace the system's bundle."""
     if access.ca_file:
         system = box.read_file("/etc/ssl/certs/ca-certificates.crt") or b""
         box.write_file(_CA_BUNDLE, system.rstrip() + b"\n" + Path(access.ca_file).read_bytes())
 
 
-def run_step(box: DockerBox, step: SetUpStep, progress: Progress) -> None:
+def run_step(box: Box, step: SetUpStep, progress: Progress) -> None:
     progress(step.title)
     result = box.run(step.command, cwd=WORKSPACE, env=step.env, timeout=step.timeout)
     if result.ok:
@@ -181,7 +181,7 @@ def unpack(box: DockerBox, files: Iterable[TreeFile]) -> None:
         raise SandboxBroken(what, where=box.container.name, next_step="Run it again.", detail=words)
 
 
-def raise_if_full(box: DockerBox, doing: str, words: str) -> None:
+def raise_if_full(box: Box, doing: str, words: str) -> None:
     """Raises DiskFull where a place of the box is full, or the words of what failed say that one was."""
     said = said_in(words)
     full = box.full_disk() or (FullDisk(box.name) if said else None)
