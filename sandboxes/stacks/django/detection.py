@@ -102,11 +102,11 @@ def _settings_module(tree: TreeReader, root: str, manage: str, path: str) -> tup
         if module_file(tree, root, module):
             return module, source
     for file in tree.paths():
-        match = re.fullmatch(
+        named = re.fullmatch(
             rf"{re.escape(root)}((?:[^/]+/)*settings)(?:/(base|common|development|dev|local))?\.py", file
         )
-        if match:
-            return ".".join((*match[1].split("/"), *((match[2],) if match[2] else ()))), f"{file}:1"
+        if named:
+            return ".".join((*named[1].split("/"), *((named[2],) if named[2] else ()))), f"{file}:1"
     return (said[0][0], said[0][1]) if said else ("settings", f"{path}:1")
 
 

@@ -59,8 +59,10 @@ def write_migration(
         path, content = _migration(tree, application, schema, engine)
         files[path] = content
     first, *others = files
-    models = _models(tree, [pair for a in applications.values() for pair in a.indexes])
-    return MigrationFile(first, files[first], {**{p: files[p] for p in others}, **models})
+    pairs = [pair for a in applications.values() for pair in a.indexes]
+    adding = "; ".join(f"{m.name}: {_declared(m, i)}" for m, i in pairs)
+    beside = {**{path: files[path] for path in others}, **_models(tree, pairs)}
+    return MigrationFile(first, files[first], beside, adding)
 
 
 def _migration(

@@ -206,9 +206,10 @@ def _fields(node: ast.ClassDef, classes: Mapping[str, list[_Class]], depth: int)
                 found |= _fields(base.node, classes, depth + 1)
     for statement in node.body:
         if isinstance(statement, ast.AnnAssign):
-            targets, value = [statement.target], statement.value
+            targets: list[ast.expr] = [statement.target]
+            value = statement.value
         elif isinstance(statement, ast.Assign):
-            targets, value = list(statement.targets), statement.value
+            targets, value = statement.targets, statement.value
         else:
             continue
         if not isinstance(value, ast.Call):

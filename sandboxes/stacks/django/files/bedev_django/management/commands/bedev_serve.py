@@ -26,18 +26,22 @@ class Command(BaseCommand):
         parser.add_argument("port", type=int)
 
     def handle(self, *args, **options):
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-        handler.setLevel(logging.ERROR)
-        log = logging.getLogger("django.request")
-        log.handlers, log.propagate, log.disabled = [handler], False, False
         application = with_static(get_internal_wsgi_application())
+        log_errors()  # the application's wsgi.py has set logging up once more
         if os.environ.get("BEDEV_TRACE"):
             application = traced(application)
         warm()
         server = WSGIServer(("127.0.0.1", options["port"]), Handler)
         server.set_app(application)
         server.serve_forever()
+
+
+def log_errors():
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setLevel(logging.ERROR)
+    log = logging.getLogger("django.request")
+    log.handlers, log.propagate, log.disabled = [handler], False, False
 
 
 def warm():
