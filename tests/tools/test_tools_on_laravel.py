@@ -459,7 +459,7 @@ def test_the_scenario_is_traced_with_its_n_plus_one(call: Call, bench: Workbench
     assert '"per_page": 25' in text
     assert f"N+1: {RESOURCE}:19 asks orders 25 times" in text
     assert re.search(
-        rf"^q\d+ +25 +25 +~\d+ +[\d.]+  {RESOURCE}:21  select \* from orders", text, re.MULTILINE
+        rf"^q\d+ +25 +25 +~\d+ +~[\d,]+ +[\d.]+  {RESOURCE}:21  select \* from orders", text, re.MULTILINE
     )
     assert "@" not in text.replace("@xxx", "")
     assert len(text) < 3000

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from bedev.sandboxes.application import Application
 from bedev.sandboxes.engines.engine import WEIGHTS, Counters, Statement, work
@@ -32,7 +32,8 @@ class Measured:
     """`seconds` is the wall time of a run without capture, where there was one: the median of three where one
     is quick, which `runs` says. `wrote`: tables of the application that asking changed (`?` where the server
     counts writes that no statement names), so that the database is no longer what it was. `sampled`:
-    fingerprints whose rows examined were counted for some of their statements and multiplied."""
+    fingerprints whose rows examined were counted for some of their statements and multiplied; `works` is the
+    work of each that was counted so, its share of `work` but for what the session itself costs."""
 
     question: Question
     answer: Answer
@@ -42,6 +43,7 @@ class Measured:
     wrote: tuple[str, ...]
     sampled: frozenset[str] = frozenset()
     runs: int = 1
+    works: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def queries(self) -> int:
@@ -89,9 +91,10 @@ def measure_question(
             seconds, runs = statistics.median(times), len(times)
     counters = of_question(counters, question)
     sampled: frozenset[str] = frozenset()
+    works: Mapping[str, int] = {}
     if rows:
-        workload, sampled = _counted_rows(app, workload, statements)
-    return Measured(question, answer, seconds, counters, workload, wrote, sampled, runs)
+        workload, sampled, works = _counted_rows(app, workload, statements)
+    return Measured(question, answer, seconds, counters, workload, wrote, sampled, runs, works)
 
 
 def written(workload: Workload) -> tuple[str, ...]:
@@ -103,29 +106,35 @@ def written(workload: Workload) -> tuple[str, ...]:
 
 def _counted_rows(
     app: Application, workload: Workload, statements: Sequence[Statement]
-) -> tuple[Workload, frozenset[str]]:
+) -> tuple[Workload, frozenset[str], Mapping[str, int]]:
     """Rows examined of reading queries of which the server keeps no statistics (MariaDB: of prepared
-    statements), by sending some of each again as the reader; and the fingerprints where not all were sent."""
+    statements), by sending some of each again as the reader; the fingerprints where not all were sent;
+    and the work of each."""
     by_shape: dict[str, dict[str, None]] = {}
     for statement in statements:
         by_shape.setdefault(fingerprint(statement.sql, app.engine.dialect), {})[statement.sql] = None
     found: list[WorkloadQuery] = []
     sampled: set[str] = set()
+    works: dict[str, int] = {}
     deadline = time.monotonic() + SAMPLING_SECONDS
     for query in workload:
         rows = None
         if query.rows_examined is None and query.fingerprint.startswith(("select", "(", "with")):
             distinct = list(by_shape.get(query.fingerprint, ()))[:SAMPLES]
-            rows = _rows_of(app, distinct, deadline)
-            if rows is not None and query.calls > 1:
-                rows = round(rows * query.calls / len(distinct))
-                sampled.add(query.fingerprint)
+            counted = _counted_of(app, distinct, deadline)
+            if counted is not None and counted.rows_examined is not None:
+                times = query.calls / len(distinct)
+                rows = round(counted.rows_examined * times)
+                each = replace(counted, statements=len(distinct))
+                works[query.fingerprint] = round(work(each) * times)
+                if query.calls > 1:
+                    sampled.add(query.fingerprint)
         found.append(query if rows is None else replace(query, rows_examined=rows))
-    return tuple(found), frozenset(sampled)
+    return tuple(found), frozenset(sampled), works
 
 
-def _rows_of(app: Application, sqls: Sequence[str], deadline: float) -> int | None:
-    """Rows that these statements examine together, None where they could not all be sent."""
+def _counted_of(app: Application, sqls: Sequence[str], deadline: float) -> Counters | None:
+    """What the server counts for these statements together, None where they could not all be sent."""
     session = app.reader()
     try:
         before = app.counters()
@@ -134,7 +143,7 @@ def _rows_of(app: Application, sqls: Sequence[str], deadline: float) -> int | No
             if left <= 0:
                 return None
             session.query(sql, timeout=left)
-        return app.counters().minus(before).rows_examined
+        return app.counters().minus(before)
     except DatabaseError:
         return None
     finally:

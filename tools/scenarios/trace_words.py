@@ -92,13 +92,16 @@ def call_sites(
                     f"{site.calls if site else query.calls:,}",
                     f"{site.distinct_bindings if site else query.distinct_bindings:,}",
                     examined if first else '"',
+                    (about + _number(now.works.get(query.fingerprint), 0)) if first else '"',
                     _number(query.milliseconds, 1) if first else '"',
                     (site.place if site.file else site.function) if site else "(call site unknown)",
                     query.fingerprint,
                 )
             )
-    headers = ("", "calls", "distinct", "rows examined", "ms", "call site", "query")
-    lines = aligned(headers, rows[:most], {1, 2, 3, 4}, SHAPE)
+    headers: tuple[str, ...] = ("", "calls", "distinct", "rows examined", "work", "ms", "call site", "query")
+    if not now.works:
+        headers, rows = headers[:4] + headers[5:], [row[:4] + row[5:] for row in rows]
+    lines = aligned(headers, rows[:most], {1, 2, 3, 4, 5} if now.works else {1, 2, 3, 4}, SHAPE)
     if len(rows) > most:
         lines.append(f"[{len(rows) - most} more, each examining fewer rows]")
     return lines
