@@ -8,14 +8,23 @@ agent's tools work in another. Nothing here judges.
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from bedev.sandboxes.engines.engine import Counters, Instance, Role, Statement
-from bedev.sandboxes.errors import BedevError, SetUpFailed
+from bedev.sandboxes.engines.engine import (
+    Counters,
+    Instance,
+    Role,
+    SentStatement,
+    Statement,
+    library,
+)
+from bedev.sandboxes.errors import BedevError, DatabaseError, SetUpFailed
 from bedev.sandboxes.full_disk import FullDisk, naming_full_disks, said_in
 from bedev.sandboxes.ports import TEST_PORT_OFFSET, port_taken
 from bedev.sandboxes.sandbox import (
@@ -36,6 +45,8 @@ from bedev.sandboxes.stacks.stack import TestCase, TracedQuery
 DATABASE = "app"
 SERVER_START_SECONDS = 60.0
 TRACE_FILE = "/tmp/bedev-trace.jsonl"
+TRACE_END_SECONDS = 1.0
+TRACE_BYTES = 64 << 20
 
 
 def new_passwords() -> Mapping[Role, str]:
@@ -64,8 +75,12 @@ class Application:
     def __init__(self, brought: Brought, pod: Pod, database: Instance) -> None:
         self.brought, self.pod, self.database = brought, pod, database
         self.stack, self.engine, self.recipe = brought.stack, brought.engine, brought.recipe
+        self._library = library(brought.engine)
         self._server: Service | None = None
         self._admin: SqlSession | None = None
+        self._accounted = 0  # bytes of the trace that are counted, where the engine is a library
+        self._requests = 0  # since the trace was last read
+        self._tells_ends: bool | None = None  # whether the tracer writes a line at a request's end
         self._serving: tuple[str, str] = ("", "")
 
     @classmethod
@@ -86,8 +101,9 @@ class Application:
             PodSpec(
                 brought.app_image,
                 brought.tree_key,
-                brought.db_image,
+                brought.db_image or None,
                 templates=template,
+                shared_data=library(engine) is not None,
                 environment=brought.recipe.environment,
                 scenario_files=scenario_files or {},
             ),
@@ -114,24 +130,29 @@ class Application:
 
     # files and commands
 
-    def write_dotenv(self) -> None:
+    def write_dotenv(self, instance: Instance | None = None) -> None:
+        """The environment file that points the application at `instance`, else at its own database."""
         if not self.recipe.dotenv_path:
             return
+        database = instance or self.database
         content = self.stack.dotenv(
             self.recipe,
             "127.0.0.1",
-            self.database.port,
-            DATABASE,
+            database.port,
+            self._address(database),
             self.engine.users["application"],
-            self.database.passwords["application"],
+            database.passwords["application"],
         )
         self.pod.app.write_file(f"/work/{self.recipe.dotenv_path}", content, 0o600)
+
+    def _address(self, instance: Instance) -> str:
+        return self._library.address(instance) if self._library is not None else instance.database
 
     def database_environment(self, instance: Instance) -> Mapping[str, str]:
         return self.stack.database_environment(
             "127.0.0.1",
             instance.port,
-            instance.database,
+            self._address(instance),
             self.engine.users["application"],
             instance.passwords["application"],
         )
@@ -140,7 +161,13 @@ class Application:
         self, command: str, *, env: Mapping[str, str] | None = None, timeout: float = 600.0
     ) -> CommandResult:
         """Raises DiskFull where it did not end well and a disk of the pod is full: whoever reads the result
-        would take that for the application's fault."""
+        would take that for the application's fault. Where the engine is a library, a command with an `env`
+        (what `Stack.command_environment` gave, so somebody measures) is traced."""
+        if self._library is not None and env is not None:
+            env = {**self.stack.command_environment(TRACE_FILE), **env}
+        return self._run(command, env, timeout)
+
+    def _run(self, command: str, env: Mapping[str, str] | None, timeout: float) -> CommandResult:
         result = self.pod.app.run(command, env=env, timeout=timeout)
         if not result.ok:
             self._look_at_disks(f"the command ended with {result.exit_code}: {command}", result.last_lines)
@@ -178,6 +205,8 @@ class Application:
         return self._admin
 
     def counters(self) -> Counters:
+        """Raises DatabaseError where the engine is a library and what the application sent is not known."""
+        self._account()
         return self.engine.counters(self.admin)
 
     def reader(self) -> SqlSession:
@@ -200,6 +229,7 @@ class Application:
                 self._admin.close()
         self._admin = None
         engine, old = self.engine, self.database
+        self._skip_trace()
         engine.destroy(self.pod.db, old)
         self.database = engine.clone(self.pod.db, self.pod.probe, template, old.name, old.port, old)
 
@@ -210,7 +240,7 @@ class Application:
         self.stop_serving()
         if self.pod.probe.wait_for_port(self.recipe.served_port, 0):
             raise port_taken(self.recipe, self.engine)
-        trace_file = TRACE_FILE if trace else ""
+        trace_file = TRACE_FILE if trace or self._library is not None else ""
         self._server = self.pod.app.start(
             "serve",
             self.stack.serve_command(self.recipe),
@@ -238,6 +268,7 @@ class Application:
     def request(self, request: HttpRequest, timeout: float = 120.0) -> HttpResponse:
         if self._server is None or not self._server.alive():
             self.serve(*(self._serving[0], bool(self._serving[1])))
+        self._requests += 1
         answer = self.pod.probe.http(self.recipe.served_port, request, timeout=timeout)
         if answer.status >= 500:
             self._look_at_disks(f"the application answered {request.path} with {answer.status}")
@@ -246,14 +277,62 @@ class Application:
     def capture(self, act: Callable[[], Any]) -> tuple[Any, tuple[Statement, ...], tuple[TracedQuery, ...]]:
         """Run `act` while the server records statements and, where serving with a trace, the application
         writes its call sites."""
+        self._account()
         self.pod.app.remove_file(TRACE_FILE)
+        self._accounted = 0
         self.engine.start_capture(self.admin)
         try:
             result = act()
+            if self._library is not None:
+                text = self._account()
         finally:
             statements = self.engine.stop_capture(self.admin)
-        text = self.pod.app.read_file(TRACE_FILE) or b""
+        if self._library is None:
+            text = self.pod.app.read_file(TRACE_FILE) or b""
         return result, statements, self.stack.parse_trace(text)
+
+    # what the application sent, where no server counts it
+
+    def _account(self) -> bytes:
+        """Let the library's engine count what the trace has anew; that part of it. Raises DatabaseError."""
+        if self._library is None:
+            return b""
+        text = self._new_trace()
+        asked, self._requests = self._requests, 0
+        if asked and not text:
+            raise DatabaseError(
+                "The application's statements are not known: its tracer wrote nothing for a request.",
+                where=f"{self.engine.title} is counted by the tracer of {self.stack.title}",
+                next_step="Look whether the application switches off what loads it (docs/proof.md).",
+            )
+        sent = [
+            SentStatement(query.sql, query.bindings, query.calls, query.request)
+            for query in self.stack.parse_trace(text)
+        ]
+        if sent:
+            self._library.account(self.admin, sent)
+        return text
+
+    def _new_trace(self) -> bytes:
+        """What was written since the last reading. A request is answered before its last line is written:
+        wait for the end of what began, where this tracer tells ends."""
+        deadline = time.monotonic() + TRACE_END_SECONDS
+        while True:
+            text = (self.pod.app.read_file(TRACE_FILE, TRACE_BYTES) or b"")[self._accounted :]
+            if b'"kind":"end"' in text:
+                self._tells_ends = True
+            late = time.monotonic() > deadline
+            if self._tells_ends is False or late or not unfinished(text):
+                if late and self._tells_ends is None:
+                    self._tells_ends = False
+                self._accounted += len(text)
+                return text
+            time.sleep(0.01)
+
+    def _skip_trace(self) -> None:
+        if self._library is not None:
+            self._new_trace()
+            self._requests = 0
 
     # tests
 
@@ -283,13 +362,29 @@ class Application:
                 self.engine.users["application"],
                 instance.passwords["application"],
             )
-            result = self.run(test.replace("{junit}", junit), env=environment, timeout=timeout)
+            if self._library is not None:
+                self.write_dotenv(instance)
+            result = self._run(test.replace("{junit}", junit), environment, timeout)
             report = self.pod.app.read_file(junit)
         finally:
+            if self._library is not None:
+                self.write_dotenv()
             self.engine.destroy(self.pod.db, instance)
         if report is None:
             return TestRun((), result, "the suite wrote no report")
         return TestRun(self.stack.parse_tests(report), result, "")
+
+
+def unfinished(trace: bytes) -> set[str]:
+    """Requests and commands that have begun and not ended in this part of a trace."""
+    begun: set[str] = set()
+    ended: set[str] = set()
+    for line in trace.splitlines():
+        if b'"kind":"begin"' in line[:40] or b'"kind":"end"' in line[:40]:
+            with contextlib.suppress(ValueError):
+                said = json.loads(line)
+                (begun if said["kind"] == "begin" else ended).add(str(said.get("id", "")))
+    return begun - ended
 
 
 @dataclass(frozen=True)

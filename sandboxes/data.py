@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bedev.sandboxes.application import DATABASE, Application, new_passwords
-from bedev.sandboxes.engines.engine import Engine
+from bedev.sandboxes.engines.engine import Engine, library
 from bedev.sandboxes.errors import UsageError
 from bedev.sandboxes.full_disk import naming_full_disks
 from bedev.sandboxes.sandbox import Pod, PodSpec, Progress, SqlSession
@@ -65,9 +65,10 @@ def make_data(brought: Brought, wish: DataWish, grow: Grow, progress: Progress) 
         spec = PodSpec(
             brought.app_image,
             brought.tree_key,
-            brought.db_image,
+            brought.db_image or None,
             templates=key,
             templates_writable=True,
+            shared_data=library(brought.engine) is not None,
             environment=recipe.environment,
             scenario_files=wish.files,
             kind="template",

@@ -110,7 +110,9 @@ def ensure_image(spec: ImageSpec, progress: Progress) -> str:
 
 
 def image_digest(image: str) -> str:
-    """The repository digest where the image has one, else its id."""
+    """The repository digest where the image has one, else its id; empty where there is no image."""
+    if not image:
+        return ""
     with engine_errors("An image could not be inspected.", image):
         facts: Mapping[str, Any] = engine().inspect_image(image)
     digests = facts.get("RepoDigests") or ()

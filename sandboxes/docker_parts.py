@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bedev.sandboxes.docker_box import DockerBox
 from bedev.sandboxes.docker_containers import image_facts
@@ -54,6 +54,10 @@ DATABASE = Part(
     file_size=None,  # InnoDB's files pass 1 GB
 )
 PROBE = Part(PROBE_UID, {"/tmp": "rw,nosuid,nodev,noexec,size=64m,mode=1777"})
+
+# Where the database is a file: the probe's container has it too, and a box for copying it.
+APP_WITH_DATA = replace(APP, file_size=None)
+PROBE_WITH_DATA = Part(PROBE_UID, DATABASE.tmpfs, file_size=None)
 
 
 def container_spec(

@@ -21,9 +21,11 @@ from bedev.sandboxes.docker_images import TREE
 from bedev.sandboxes.docker_isolation import VolumeMount
 from bedev.sandboxes.docker_parts import (
     APP,
+    APP_WITH_DATA,
     BASE_ENVIRONMENT,
     DATABASE,
     PROBE,
+    PROBE_WITH_DATA,
     Part,
     check_canaries,
     container_spec,
@@ -66,12 +68,18 @@ class DockerPod:
     """See `sandbox.Pod`."""
 
     def __init__(
-        self, app: DockerBox, probe: ProbeClient, db: DockerBox | None, parts: Sequence[Container]
+        self,
+        app: DockerBox,
+        probe: ProbeClient,
+        db: DockerBox | None,
+        parts: Sequence[Container],
+        volumes: Sequence[str] = (),
     ) -> None:
         self.app = app
         self.probe = probe
         self._db = db
         self._containers = tuple(parts)
+        self._volumes = tuple(volumes)
         self._lock = threading.Lock()
         self._closed = False
         probe.explain = lambda error: reason_of(error, self)
@@ -99,6 +107,8 @@ class DockerPod:
             if part is not None:
                 part.close()
         remove_all(self._containers)
+        for volume in self._volumes:
+            docker_volumes.remove_volume(volume)
 
 
 def remove_all(containers: Sequence[Container]) -> None:
@@ -289,6 +299,7 @@ class _Opening:
         self._sandbox = sandbox
         self._spec = spec
         self._containers: list[Container] = []
+        self._volumes: list[str] = []
         self._abandoned = False
         self._lock = threading.Lock()
 
@@ -303,19 +314,48 @@ class _Opening:
                 )
             tree = (VolumeMount(TREE, found.volume, read_only=True),)
         templates = self._sandbox._template_mount(spec)
-        probe = self._create(PROBE, "probe", probe_image_id, "none", (), memory_mb=512)
+        shared = self._shared_data() if spec.shared_data else ()
+        probe = (
+            self._create(PROBE_WITH_DATA, "probe", probe_image_id, "none", (*shared, *templates))
+            if spec.shared_data
+            else self._create(PROBE, "probe", probe_image_id, "none", (), memory_mb=512)
+        )
         network = f"container:{probe.id}"
         with ThreadPoolExecutor(4, thread_name_prefix="bedev-pod") as pool:
             # Joining a namespace needs its owner to run, creating does not.
             running = pool.submit(probe.start)
             client = pool.submit(self._open_probe, probe, running)
-            app = pool.submit(self._open_app, app_image, network, (self._own(WORKSPACE), *tree), running)
-            db = (
-                pool.submit(self._open_db, spec.db_image, network, (self._own(DATA), *templates), running)
-                if spec.db_image is not None
-                else None
+            app = pool.submit(
+                self._open_app, app_image, network, (self._own(WORKSPACE), *tree, *shared), running
             )
-        return DockerPod(app.result(), client.result(), db.result() if db else None, self._containers)
+            db = None
+            if spec.shared_data:
+                db = pool.submit(self._open_files, probe, running)
+            elif spec.db_image is not None:
+                own = (self._own(DATA), *templates)
+                db = pool.submit(self._open_db, spec.db_image, network, own, running)
+        return DockerPod(
+            app.result(), client.result(), db.result() if db else None, self._containers, self._volumes
+        )
+
+    def _shared_data(self) -> tuple[VolumeMount, ...]:
+        """A volume of the pod's own that two containers have, which no container's end removes."""
+        sandbox = self._sandbox
+        labels = sandbox._labels("data")
+        name = docker_volumes.new_volume("shared", sandbox.run, labels, sandbox._volume_mb.get(DATA))
+        with self._lock:
+            self._volumes.append(name)
+        return (VolumeMount(DATA, name),)
+
+    def _open_files(self, probe: Container, running: Future[None]) -> DockerBox:
+        """The box that makes and copies database files: beside the probe, as the user whom DATA belongs to.
+        The application and the probe are other users, and both write there."""
+        running.result()
+        box = DockerBox("db", probe, DATABASE.uid, BASE_ENVIRONMENT)
+        allowed = {**probe.spec.image_environment, **BASE_ENVIRONMENT}
+        check_canaries(box, DATABASE.uid, allowed, network=False)
+        box.internal(f"chmod 0777 {DATA}")
+        return box
 
     def _own(self, target: str) -> VolumeMount:
         return VolumeMount(target, size_mb=self._sandbox._volume_mb.get(target))
@@ -374,7 +414,8 @@ class _Opening:
     def _open_app(
         self, image: str, network: str, mounts: tuple[VolumeMount, ...], running: Future[None]
     ) -> DockerBox:
-        container = self._create(APP, "app", image, network, mounts)
+        part = APP_WITH_DATA if self._spec.shared_data else APP
+        container = self._create(part, "app", image, network, mounts)
         environment = {**BASE_ENVIRONMENT, **self._spec.environment}
         box = self._open_box("app", APP, container, environment, running)
         if self._spec.tree:
@@ -396,3 +437,5 @@ class _Opening:
     def abandon(self) -> None:
         with contextlib.suppress(EnvironmentUnusable):
             remove_all(self._containers)
+            for volume in self._volumes:
+                docker_volumes.remove_volume(volume)

@@ -191,8 +191,17 @@ class Probe(Protocol):
     """Our own process in the pod's namespace: all SQL, HTTP and timing of the host go through it."""
 
     def connect(
-        self, driver: Literal["mysql", "postgres"], *, port: int, user: str, password: str, database: str = ""
-    ) -> SqlSession: ...
+        self,
+        driver: Literal["mysql", "postgres", "sqlite"],
+        *,
+        user: str,
+        port: int = 0,
+        password: str = "",
+        database: str = "",
+    ) -> SqlSession:
+        """For `sqlite`, `database` is the path of a file below DATA and `user` a role: `admin` (which makes
+        the file where there is none), `application` or `reader`."""
+        ...
 
     def http(self, port: int, request: HttpRequest, *, timeout: float = 60.0) -> HttpResponse:
         """Raises SandboxBroken when the server cannot be reached or does not answer in time."""
@@ -251,6 +260,8 @@ class PodSpec:
     `app_image` and `db_image` are image ids from `ensure_image`; `tree` is a prepared tree's key (see
     `prepare_tree`), copied to /work, or empty for an empty workspace; `templates` is a template volume's
     key, mounted in `db` at TEMPLATES; `templates_writable` only while they are made.
+    `shared_data` is for databases that are files beside the application: DATA is one volume that `app` and
+    the probe both have, `db` is a box with that volume and the templates, and there is no `db_image`.
     `environment` is the fixed environment of `app`. `scenario_files` come read-only to /scenario.
     `memory_mb` bounds each container.
     """
@@ -260,6 +271,7 @@ class PodSpec:
     db_image: str | None = None
     templates: str | None = None
     templates_writable: bool = False
+    shared_data: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     scenario_files: Mapping[str, bytes] = field(default_factory=dict)
     memory_mb: int = 2048

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bedev.sandboxes.engines import engine as engines
-from bedev.sandboxes.engines.engine import Engine
+from bedev.sandboxes.engines.engine import Engine, library
 from bedev.sandboxes.errors import DiskFull, EnvironmentUnusable
 from bedev.sandboxes.recipe import Recipe
 from bedev.sandboxes.sandbox import STACK_FILES, HostAccess, ImageSpec, Progress, Sandbox, TreeFile
@@ -19,7 +19,8 @@ from bedev.sandboxes.stacks.stack import Stack
 
 @dataclass(frozen=True)
 class Brought:
-    """What set-up made out of one tree, shared by every pod of it: stack, engine, recipe, images, files."""
+    """What set-up made out of one tree, shared by every pod of it: stack, engine, recipe, images, files.
+    `db_image` is empty where the engine is a library."""
 
     sandbox: Sandbox
     stack: Stack
@@ -56,6 +57,8 @@ def bring_up(
 
 def _database_image(sandbox: Sandbox, engine: Engine, recipe: Recipe, progress: Progress) -> str:
     """Where the server's image cannot be had, the error says which other engine may stand in."""
+    if library(engine) is not None:
+        return ""
     try:
         return sandbox.ensure_image(
             engine.image_spec(recipe.engine_image or engine.default_image()), progress

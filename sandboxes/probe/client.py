@@ -25,12 +25,15 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 
 def probe_image() -> ImageSpec:
     """What the probe's image is made of."""
-    program = (Path(__file__).parent / "probe.py").read_bytes()
+    folder = Path(__file__).parent
     return ImageSpec(
         base=BASE,
         # cryptography: MySQL's passwords go by RSA where there is no TLS.
         packages=("python3", "python3-cryptography", "python3-psycopg", "python3-pymysql"),
-        files={PROGRAM: program},
+        files={
+            str(Path(PROGRAM).with_name(name)): (folder / name).read_bytes()
+            for name in (Path(PROGRAM).name, "sqlite_session.py")
+        },
     )
 
 
@@ -114,7 +117,13 @@ class ProbeClient:
                 waiting.put({"error": reason, "kind": "network"})
 
     def connect(
-        self, driver: Literal["mysql", "postgres"], *, port: int, user: str, password: str, database: str = ""
+        self,
+        driver: Literal["mysql", "postgres", "sqlite"],
+        *,
+        user: str,
+        port: int = 0,
+        password: str = "",
+        database: str = "",
     ) -> ProbeSession:
         """See `sandbox.Probe.connect`. Raises DatabaseError with the server's words when it refuses."""
         session = next(self._ids)

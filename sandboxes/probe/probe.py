@@ -2,7 +2,7 @@
 
 It reads one JSON request a line from stdin and answers each with one JSON line, in any order, by `id`.
 Each database session and each HTTP request has a thread, so a slow one holds up nothing else. It imports
-nothing of bedev: the image holds this file, Python and the database drivers.
+nothing of bedev: the image holds this folder's programs, Python and the database drivers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import datetime
 import decimal
 import http.client
 import importlib
+import importlib.util
 import json
 import os
 import queue
@@ -251,7 +252,29 @@ class PostgresSession:
         self.connection.close()
 
 
-DRIVERS: dict[str, Callable[[Request], Any]] = {"mysql": MySqlSession, "postgres": PostgresSession}
+LOADING = threading.Lock()
+
+
+def sqlite_session(request: Request) -> Any:
+    """A session of the program beside this one, which all sessions share."""
+    with LOADING:
+        module = sys.modules.get("sqlite_session")
+        if module is None:
+            path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sqlite_session.py")
+            spec = importlib.util.spec_from_file_location("sqlite_session", path)
+            if spec is None or spec.loader is None:
+                raise Refused("", f"{path} is missing")
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            sys.modules["sqlite_session"] = module
+    return module.SqliteSession(request, Refused)
+
+
+DRIVERS: dict[str, Callable[[Request], Any]] = {
+    "mysql": MySqlSession,
+    "postgres": PostgresSession,
+    "sqlite": sqlite_session,
+}
 
 
 class SessionThread(threading.Thread):
