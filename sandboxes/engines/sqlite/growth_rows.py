@@ -1,0 +1,485 @@
+"""The INSERT ... SELECT of one table: which existing rows, parents and free values its new rows take.
+
+Everything a new row takes from elsewhere lies in temporary tables numbered from 0 by key, never by the
+order in which the server happens to store rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bedev.sandboxes.engines.engine import Column, ColumnGrowth, Table, TableGrowth
+from bedev.sandboxes.engines.sqlite import growth_sql as sql
+from bedev.sandboxes.engines.sqlite.growth_numbers import free_numbers, next_number
+from bedev.sandboxes.engines.sqlite.growth_sql import NUMBER, Draws, literal, quote
+from bedev.sandboxes.errors import DatabaseError
+from bedev.sandboxes.sandbox import SqlSession
+
+SOURCES = 20_000  # existing rows that new rows are copied from, the first by primary key
+NUMBERED = ("copy_unique", "copy_varied")
+
+
+@dataclass(frozen=True)
+class Parents:
+    """The rows that a group of key columns chooses from: `size` of them; in the temporary table `alias`,
+    or, where `first` is given, the whole numbers from `first` on without a gap."""
+
+    columns: tuple[ColumnGrowth, ...]
+    size: int
+    alias: str
+    first: int | None = None
+    itself: bool = False
+
+
+def numbers(first: int, last: int) -> str:
+    """A source of the whole numbers from `first` to `last`, named `seq`."""
+    return (
+        f"(WITH RECURSIVE n(seq) AS (VALUES ({first}) UNION ALL SELECT seq + 1 FROM n WHERE seq < {last}) "
+        "SELECT seq FROM n)"
+    )
+
+
+def _base_36(number: str, length: int) -> str:
+    """`number`, written with `length` digits and capitals."""
+    digits = "'0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ'"
+    places = (f"substr({digits}, 1 + ({number} / {36**n}) % 36, 1)" for n in reversed(range(min(length, 7))))
+    return f"'{'0' * max(0, length - 7)}' || " + " || ".join(places)
+
+
+class TableFiller:
+    """Prepares and renders the new rows of one table. `prepare` once, `insert` for each chunk, `clean_up`."""
+
+    def __init__(
+        self, session: SqlSession, seed: int, growth: TableGrowth, table: Table, timeout: float
+    ) -> None:
+        self._session = session
+        self._timeout = timeout
+        self._growth = growth
+        self._table = table
+        self._draws = Draws(seed, table.name, growth.present)
+        self._columns = [
+            (c, column) for c in growth.columns if (column := table.column(c.column)) and not column.generated
+        ]
+        self._new = growth.wanted - growth.present
+        self.candidates = self._new  # numbers to try: more than rows where some combinations are taken
+        self._temporary: list[str] = []
+        self._sources = 0
+        self._bases: dict[str, int | str] = {}
+        self._parents: dict[str, Parents] = {}
+        self._index: dict[str, str] = {}  # by representative column: which value of a combination
+        self._taken: tuple[str, ...] = ()
+
+    def prepare(self) -> None:
+        """Make the temporary tables and read where counting goes on."""
+        self._read_bases()
+        self._make_source()
+        for alias, group in self._groups().items():
+            self._parents[group[0].group] = self._make_parents(alias, group)
+        for place, (growth, column) in enumerate(self._columns):
+            if growth.kind == "pool":
+                self._make_pool(f"bedev_pool{place}", growth, column)
+        if self._growth.distinct:
+            self._count_combinations()
+
+    def chunk(self, most: int, at: int) -> int:
+        """How many numbers the next INSERT may take. A table that refers to itself by keys that cannot be
+        computed begins with a few roots, so that later rows find parents among them."""
+        again = [p for p in self._parents.values() if p.itself and p.first is None]
+        if not again:
+            return most
+        if at:
+            for parents in again:
+                self._parents[parents.columns[0].group] = self._make_parents(parents.alias, parents.columns)
+            return most
+        return min(most, max(1, self._new // 100))
+
+    def insert(self, source: str, most: int) -> str:
+        """The statement that makes rows for `source` (numbers, with a column `seq`), at most `most`."""
+        names, values = [], []
+        for growth, column in self._columns:
+            value = self._value(growth, column)
+            if value is not None:
+                names.append(quote(column.name))
+                values.append(value)
+        joins = [f"{source} g"]
+        if self._sources:
+            # Which row is copied is drawn once for all copied columns.
+            joins.append(
+                f"CROSS JOIN bedev_source s ON s.bedev_i = {self._draws.draw('source row')} % {self._sources}"
+            )
+        for parents in self._parents.values():
+            if parents.first is None:
+                joins.append(
+                    f"LEFT JOIN {parents.alias} ON {parents.alias}.bedev_i = {self._parent_index(parents)}"
+                )
+        for place, (growth, _) in enumerate(self._columns):
+            if growth.kind == "pool":
+                joins.append(f"LEFT JOIN bedev_pool{place} ON bedev_pool{place}.bedev_i = {NUMBER} - 1")
+        where = ""
+        if self._taken:
+            same = " AND ".join(
+                f"k.{quote(name)} = {values[names.index(quote(name))]}" for name in self._taken
+            )
+            joins.append(f"LEFT JOIN bedev_taken k ON {same}")
+            where = f" WHERE k.{quote(self._taken[0])} IS NULL LIMIT {most}"
+        return (
+            f"INSERT INTO {quote(self._table.name)} ({', '.join(names)})"
+            f" SELECT {', '.join(values)} FROM {' '.join(joins)}{where}"
+        )
+
+    def clean_up(self) -> None:
+        for name in self._temporary:
+            self._session.query(f"DROP TABLE IF EXISTS temp.{name}")
+        self._temporary.clear()
+
+    # What new rows take from elsewhere
+
+    def _make(self, name: str, key: str, select: str) -> int:
+        """A temporary table with an index on `key`; how many rows it has."""
+        self._session.query(f"DROP TABLE IF EXISTS temp.{name}")
+        self._session.query(f"CREATE TEMPORARY TABLE {name} AS {select}", timeout=self._timeout)
+        self._session.query(f"CREATE INDEX temp.{name}_key ON {name} ({key})", timeout=self._timeout)
+        if name not in self._temporary:
+            self._temporary.append(name)
+        return int(self._scalar(f"SELECT COUNT(*) FROM {name}"))
+
+    def _scalar(self, query: str) -> Any:
+        return self._session.query(query, timeout=self._timeout).scalar
+
+    def _order(self) -> str:
+        keys = self._table.primary_key or tuple(c.name for c in self._table.columns if not c.generated)
+        return ", ".join(quote(k) for k in keys)
+
+    def _make_source(self) -> None:
+        copied = [
+            (g, c) for g, c in self._columns if g.kind == "copy" or (g.kind in NUMBERED and not g.values)
+        ]
+        if not copied or not self._growth.present:
+            return
+        parts = []
+        for growth, column in copied:
+            name = quote(column.name)
+            if growth.kind == "copy":
+                parts.append(name)
+                continue
+            head, tail = self._split(growth, column, name)
+            parts.append(f"{head} AS {quote(column.name + ' head')}")
+            parts.append(f"{tail} AS {quote(column.name + ' tail')}")
+        order = self._order()
+        self._sources = self._make(
+            "bedev_source",
+            "bedev_i",
+            f"SELECT ROW_NUMBER() OVER (ORDER BY {order}) - 1 AS bedev_i, {', '.join(parts)}"
+            f" FROM {quote(self._table.name)} ORDER BY {order} LIMIT {SOURCES}",
+        )
+
+    def _split(self, growth: ColumnGrowth, column: Column, value: str) -> tuple[str, str]:
+        """What stands before and after the number in a value made of `value`: the number goes before the
+        @ of an e-mail address, after everything else; the text is cut to fit the column's length."""
+        digits = len(str(self._last_number(growth)))
+        tail = f"iif({value} LIKE '_%@%_', substr({value}, instr({value}, '@')), '')"
+        head = f"iif({value} LIKE '_%@%_', substr({value}, 1, instr({value}, '@') - 1), {value})"
+        mark = f"iif({value} LIKE '_%@%_', '+', {sql.separator(value)})"
+        if growth.length:
+            tail = f"substr({tail}, -{max(1, growth.length - digits - 1)})"
+            head = f"substr({head}, 1, max(0, {growth.length} - {digits + 1} - length({tail})))"
+        return f"({head} || {mark})", tail
+
+    def _last_number(self, growth: ColumnGrowth) -> int:
+        if growth.kind == "copy_varied":
+            return int(growth.high or 1)
+        return int(self._bases[growth.column]) + self._new
+
+    def _groups(self) -> dict[str, tuple[ColumnGrowth, ...]]:
+        names = list(dict.fromkeys(g.group for g, _ in self._columns if g.kind == "foreign_key"))
+        return {
+            f"bedev_parent{place}": tuple(
+                g for g, _ in self._columns if g.kind == "foreign_key" and g.group == name
+            )
+            for place, name in enumerate(names)
+        }
+
+    def _make_parents(self, alias: str, group: tuple[ColumnGrowth, ...]) -> Parents:
+        parent, key = group[0].table, quote(group[0].referenced)
+        itself = parent.lower() == self._table.name.lower()
+        unique = any(g.unique for g in group)
+        if len(group) == 1 and not unique:
+            first, last, size = self._session.query(
+                f"SELECT MIN({key}), MAX({key}), COUNT({key}) FROM {quote(parent)}", timeout=self._timeout
+            ).rows[0]
+            counted = itself and self._base_column(group[0].referenced)
+            if isinstance(first, int) and last - first + 1 == size:
+                return Parents(group, size, alias, first, itself)
+            if counted and not size:
+                return Parents(group, 0, alias, int(self._bases[group[0].referenced]), True)
+        keys = list(dict.fromkeys(g.referenced for g in group))
+        columns = ", ".join(f"p.{quote(k)}" for k in keys)
+        where = [f"p.{quote(k)} IS NOT NULL" for k in keys]
+        joined = ""
+        if unique:
+            mine = " AND ".join(f"c.{quote(g.column)} = p.{quote(g.referenced)}" for g in group if g.unique)
+            joined = f" LEFT JOIN {quote(self._table.name)} c ON {mine}"
+            where.append(f"c.{quote(next(g.column for g in group if g.unique))} IS NULL")
+        size = self._make(
+            alias,
+            "bedev_i",
+            f"SELECT ROW_NUMBER() OVER (ORDER BY {columns}) - 1 AS bedev_i, {columns}"
+            f" FROM {quote(parent)} p{joined} WHERE {' AND '.join(where)}",
+        )
+        return Parents(group, size, alias, None, itself)
+
+    def _base_column(self, name: str) -> bool:
+        return name in self._bases and isinstance(self._bases[name], int)
+
+    def _make_pool(self, alias: str, growth: ColumnGrowth, column: Column) -> None:
+        """Values that no row has yet, in an order of the seed's: as many as there are to make, or all."""
+        need = self._new + self._growth.present
+        if growth.values:
+            values = " UNION ALL ".join(
+                f"SELECT {literal(v)} AS v, {n} AS k" for n, v in enumerate(growth.values)
+            )
+            candidates = f"({values})"
+        else:
+            if growth.length:
+                size = 36 ** min(growth.length, 7)
+                text = _base_36("%s", growth.length)
+            else:
+                size = int(growth.high) - int(growth.low) + 1
+                text = f"{int(growth.low)} + %s"
+            step, start = sql.coprime_step(size), self._draws.constant(column.name, size)
+            value = text.replace("%s", f"((n.seq * {step} + {start}) % {size})")
+            numbers = self._numbers_below(min(size, need))
+            candidates = f"(SELECT {value} AS v, n.seq AS k FROM {numbers} n)"
+        name = quote(column.name)
+        self._make(
+            alias,
+            "bedev_i",
+            f"SELECT ROW_NUMBER() OVER (ORDER BY c.k) - 1 AS bedev_i, c.v FROM {candidates} c"
+            f" LEFT JOIN {quote(self._table.name)} t ON t.{name} = c.v WHERE t.{name} IS NULL",
+        )
+
+    def _numbers_below(self, size: int) -> str:
+        return numbers(0, size - 1)
+
+    # Where counting goes on
+
+    def _read_bases(self) -> None:
+        for growth, column in self._columns:
+            if column.auto_increment and growth.kind == "auto":
+                # Numbered here and not by the server: its counter leaves gaps between chunks, and keys
+                # without gaps let children compute their parent instead of looking it up.
+                highest = self._scalar(f"SELECT MAX({quote(column.name)}) FROM {quote(self._table.name)}")
+                self._bases[column.name] = int(highest or 0) + 1
+            elif growth.kind == "sequence":
+                self._bases[column.name] = next_number(self._scalar, self._table.name, growth, column)
+            elif growth.kind == "copy_unique":
+                self._bases[column.name] = free_numbers(self._scalar, self._table.name, column, self._new)
+
+    # Values
+
+    def _value(self, growth: ColumnGrowth, column: Column) -> str | None:
+        """SQL for the column's value; None where the column is left to the server."""
+        if column.name in self._bases and growth.kind in ("auto", "sequence"):
+            value = self._counted(growth, column)
+        elif growth.kind == "auto":
+            return None
+        else:
+            value = self._raw(growth, column)
+        if growth.null_share and growth.kind != "foreign_key":
+            value = f"iif({self._draws.happens(growth.null_share, column.name + ' null')}, NULL, {value})"
+        return value
+
+    def _raw(self, growth: ColumnGrowth, column: Column) -> str:
+        draws, name = self._draws, column.name
+        if growth.kind == "copy":
+            value = f"s.{quote(name)}" if self._sources else column.default or "NULL"
+            if growth.added_share and growth.values:
+                other = sql.choice(draws, growth, growth.values, name + " other")
+                value = f"iif({draws.happens(growth.added_share, name + ' added')}, {other}, {value})"
+            return value
+        if growth.kind in NUMBERED:
+            return self._numbered(growth, column)
+        if growth.kind == "foreign_key":
+            return self._key(growth)
+        if growth.kind == "pool":
+            place = next(p for p, (g, _) in enumerate(self._columns) if g is growth)
+            return f"bedev_pool{place}.v"
+        if growth.kind == "constant":
+            return literal(growth.values[0])
+        if growth.kind == "choice":
+            if name in self._index:
+                return sql.picked(self._index[name], [literal(v) for v in growth.values])
+            return sql.choice(draws, growth, growth.values, name)
+        if growth.kind == "between":
+            return sql.spread(draws, growth, column, self._index.get(name))
+        if growth.kind == "after":
+            earlier = next((g, c) for g, c in self._columns if g.column == growth.referenced)
+            return sql.later(draws, growth, column, self._raw(*earlier))
+        if growth.kind in ("uuid", "hex"):
+            return sql.derived(draws, growth, column)
+        raise DatabaseError(
+            f"Growth of the kind {growth.kind!r} is not known.",
+            where=f"{self._table.name}.{name}",
+            next_step="Make the plan with this version of bedev.",
+        )
+
+    def _counted(self, growth: ColumnGrowth, column: Column) -> str:
+        base = self._bases[column.name]
+        if isinstance(base, str):
+            start = sql.seconds(sql.moment(base))
+            if column.base_type == "date":
+                return f"date({start} + ({NUMBER} - 1) * 86400, 'unixepoch')"
+            return f"datetime({start} + {NUMBER} - 1, 'unixepoch')"
+        number = f"({base - 1} + {NUMBER})"
+        if column.base_type in sql.BINARY:
+            return f"unhex(printf('%0{2 * (column.length or 8)}x', {number}))"
+        if not growth.values:
+            return number
+        digits = f"printf('%0{growth.length}d', {number})" if growth.length else number
+        return f"({literal(growth.values[0])} || {digits})"
+
+    def _numbered(self, growth: ColumnGrowth, column: Column) -> str:
+        if growth.kind == "copy_varied":
+            number = f"(1 + {self._draws.draw(column.name + ' number')} % {max(1, int(growth.high or 1))})"
+        else:
+            number = f"({self._bases[column.name]} + {NUMBER})"
+        if not growth.values:
+            name = column.name
+            return f"s.{quote(name + ' head')} || {number} || s.{quote(name + ' tail')}"
+        value = sql.choice(self._draws, growth, growth.values, column.name + " value")
+        head, tail = self._split(growth, column, value)
+        if len(growth.values) == 1:
+            return f"{head} || {number} || {tail}"
+        heads, tails = zip(*(self._split(growth, column, literal(v)) for v in growth.values), strict=True)
+        pick = f"{self._draws.draw(column.name + ' value')} % {len(growth.values)}"
+        return f"({sql.picked(pick, heads)}) || {number} || ({sql.picked(pick, tails)})"
+
+    # Keys of other tables
+
+    def _key(self, growth: ColumnGrowth) -> str:
+        parents = self._parents[growth.group]
+        share = max(g.null_share for g in parents.columns)
+        if parents.first is not None:
+            if parents.itself:
+                value = self._older(parents)
+            else:
+                value = f"({parents.first} + {self._parent_index(parents)})" if parents.size else "NULL"
+        else:
+            value = f"{parents.alias}.{quote(growth.referenced)}"
+        if share and growth.null_share:
+            # One draw for the group: a composite key is NULL as a whole.
+            value = f"iif({self._draws.happens(share, growth.group + ' null')}, NULL, {value})"
+        return value
+
+    def _older(self, parents: Parents) -> str:
+        """A row of the same table that comes before the new one; the very first has itself or none."""
+        growth = parents.columns[0]
+        column = self._table.column(growth.column)
+        before = f"({parents.size} + {NUMBER} - 1)"
+        unit = self._draws.unit(growth.group)
+        first = "NULL" if column is not None and column.nullable else str(parents.first)
+        return f"iif({before} = 0, {first}, {parents.first} + CAST({unit} * {unit} * {before} AS INTEGER))"
+
+    def _parent_index(self, parents: Parents) -> str:
+        """Which parent a new row takes, 0-based.
+
+        The square of a draw: the first hundredth of the parents gets a tenth of the children. The places
+        are then dealt out over all parents, and one in ten parents gets no child at all: an inner join in
+        place of a left join must lose somebody."""
+        representative = next((g.column for g in parents.columns if g.column in self._index), None)
+        if representative is not None:
+            return self._index[representative]
+        size, group = parents.size, parents.columns[0].group
+        if size == 0:
+            return "-1"
+        step, start = sql.coprime_step(size), self._draws.constant(group + " start", size)
+        if any(g.unique for g in parents.columns):
+            # Past the last parent the place is none, and the key NULL.
+            return f"iif({NUMBER} > {size}, -1, (({NUMBER} - 1) * {step} + {start}) % {size})"
+        favoured = size if size < 5 else size - max(1, size // 10)
+        unit = self._draws.unit(group)
+        place = f"CAST({unit} * {unit} * {favoured} AS INTEGER)"
+        return f"(({place} * {step} + {start}) % {size})"
+
+    # Combinations that may occur only once
+
+    def _count_combinations(self) -> None:
+        """Number the combinations of the distinct columns so that none comes twice.
+
+        The first column keeps its value for a run of consecutive numbers; within a run the number itself,
+        stepped through the product of the others' sizes, gives a different rest each time as long as the
+        run is not longer than that product."""
+        sizes = {name: self._size(name) for name in self._growth.distinct}
+        self._make_taken()
+        total = self.candidates
+        product = 1
+        for size in sizes.values():
+            product *= size
+        if product < total - self._growth.present or product == 0:
+            raise DatabaseError(
+                f"{self._table.name}: only {product:,} combinations of {', '.join(sizes)} exist.",
+                where=self._table.name,
+                next_step=f"Ask for at most --rows {self._table.name}={product}.",
+            )
+        self.candidates = total = min(total, product)
+        first, run = self._first(sizes, total, product)
+        rest = product // sizes[first]
+        self._index[first] = run
+        step, start = sql.coprime_step(rest), self._draws.constant("combination", rest)
+        place, unit = f"((({NUMBER} - 1) * {step} + {start}) % {rest})", 1
+        for name, size in sizes.items():
+            if name != first:
+                self._index[name] = f"(({place} / {unit}) % {size})"
+                unit *= size
+
+    def _first(self, sizes: dict[str, int], total: int, product: int) -> tuple[str, str]:
+        """The column that keeps its value over a run, and which value it has: skewed where the longest
+        run leaves room, else with a tenth of the values unused, else evenly."""
+        for name, size in sorted(sizes.items(), key=lambda item: -item[1]):
+            if total / size**0.5 + 1 <= product // size:
+                share = f"(({NUMBER} - 1) / {total}.0)"
+                return name, self._dealt(name, size, f"CAST({share} * {share} * {size} AS INTEGER)")
+        name, size = max(sizes.items(), key=lambda item: item[1])
+        used = size - size // 10
+        if -(-total // used) > product // size:
+            used = size
+        return name, self._dealt(name, size, f"((({NUMBER} - 1) * {used}) / {total})")
+
+    def _dealt(self, name: str, size: int, place: str) -> str:
+        return f"(({place} * {sql.coprime_step(size)} + {self._draws.constant(name, size)}) % {size})"
+
+    def _size(self, name: str) -> int:
+        growth, column = next((g, c) for g, c in self._columns if g.column == name)
+        if growth.kind == "foreign_key":
+            return self._parents[growth.group].size
+        if growth.kind == "choice":
+            return len(growth.values)
+        if column.base_type in ("date", "datetime", "timestamp"):
+            span = sql.moment(growth.high) - sql.moment(growth.low)
+            return int(span.total_seconds()) // (growth.length or 86_400) + 1
+        return int(growth.high) - int(growth.low) + 1
+
+    def _make_taken(self) -> None:
+        columns: Sequence[str] = tuple(
+            g.column
+            for g, _ in self._columns
+            if g.column in self._growth.distinct
+            or (g.kind == "foreign_key" and any(self._shares(g, name) for name in self._growth.distinct))
+        )
+        if not self._growth.present:
+            return
+        names = ", ".join(quote(c) for c in columns)
+        filled = " AND ".join(f"{quote(c)} IS NOT NULL" for c in columns)
+        taken = self._make(
+            "bedev_taken",
+            names,
+            f"SELECT DISTINCT {names} FROM {quote(self._table.name)} WHERE {filled}",
+        )
+        self.candidates = self._new + taken
+        self._taken = tuple(columns) if taken else ()
+
+    def _shares(self, growth: ColumnGrowth, name: str) -> bool:
+        other = next(g for g, _ in self._columns if g.column == name)
+        return other.kind == "foreign_key" and other.group == growth.group
