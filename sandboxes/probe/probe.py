@@ -264,9 +264,8 @@ def sqlite_session(request: Request) -> Any:
             spec = importlib.util.spec_from_file_location("sqlite_session", path)
             if spec is None or spec.loader is None:
                 raise Refused("", f"{path} is missing")
-            module = importlib.util.module_from_spec(spec)
+            module = sys.modules["sqlite_session"] = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
-            sys.modules["sqlite_session"] = module
     return module.SqliteSession(request, Refused)
 
 
