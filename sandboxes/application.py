@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bedev.sandboxes.engines.engine import (
@@ -57,6 +57,18 @@ def new_passwords() -> Mapping[Role, str]:
     }
 
 
+def address_environment(brought: Brought, instance: Instance) -> dict[str, str]:
+    """What the recipe alone puts into the environment, so that the application finds `instance`."""
+    own = library(brought.engine)
+    return brought.recipe.address(
+        "127.0.0.1",
+        instance.port,
+        own.address(instance) if own is not None else instance.database,
+        brought.engine.users["application"],
+        instance.passwords["application"],
+    )
+
+
 def put_files(pod: Pod, files: Mapping[str, bytes | None]) -> None:
     """Write each path below /work, or remove it where its content is None."""
     for path, content in files.items():
@@ -97,6 +109,7 @@ class Application:
         """A fresh pod whose database is a clone of the template and whose files are the prepared tree with
         `edits` (path -> content, None deletes). Built output is built again where the recipe builds."""
         engine = brought.engine
+        like = Instance("main", f"{DATA}/main", engine.port, DATABASE, new_passwords())
         pod = brought.sandbox.open_pod(
             PodSpec(
                 brought.app_image,
@@ -104,14 +117,14 @@ class Application:
                 brought.db_image or None,
                 templates=template,
                 shared_data=library(engine) is not None,
-                environment=brought.recipe.environment,
+                services=brought.services,
+                environment={**brought.recipe.environment, **address_environment(brought, like)},
                 scenario_files=scenario_files or {},
             ),
             progress,
         )
         try:
             with naming_full_disks(pod):
-                like = Instance("main", f"{DATA}/main", engine.port, DATABASE, new_passwords())
                 with ThreadPoolExecutor(2) as pool:
                     clone = pool.submit(engine.clone, pod.db, pod.probe, data, "main", engine.port, like)
                     put_files(pod, edits or {})
@@ -149,13 +162,14 @@ class Application:
         return self._library.address(instance) if self._library is not None else instance.database
 
     def database_environment(self, instance: Instance) -> Mapping[str, str]:
-        return self.stack.database_environment(
+        of_stack = self.stack.database_environment(
             "127.0.0.1",
             instance.port,
             self._address(instance),
             self.engine.users["application"],
             instance.passwords["application"],
         )
+        return {**of_stack, **address_environment(self.brought, instance)}
 
     def run(
         self, command: str, *, env: Mapping[str, str] | None = None, timeout: float = 600.0
@@ -355,17 +369,22 @@ class Application:
             for name in self.recipe.test_databases:
                 self.engine.create_database(admin, name)
             admin.close()
-            junit = f"/tmp/bedev-{secrets.token_hex(8)}.xml"
-            environment = self.stack.test_environment(
-                "127.0.0.1",
-                instance.port,
-                self.engine.users["application"],
-                instance.passwords["application"],
-            )
+            report_file = f"/tmp/bedev-{secrets.token_hex(8)}.report"
+            own = replace(instance, database=next(iter(self.recipe.test_databases), instance.database))
+            environment = {
+                **address_environment(self.brought, own),
+                **self.stack.test_environment(
+                    "127.0.0.1",
+                    instance.port,
+                    self.engine.users["application"],
+                    instance.passwords["application"],
+                ),
+            }
             if self._library is not None:
                 self.write_dotenv(instance)
-            result = self._run(test.replace("{junit}", junit), environment, timeout)
-            report = self.pod.app.read_file(junit)
+            command = test.replace("{junit}", report_file).replace("{tap}", report_file)
+            result = self._run(command, environment, timeout)
+            report = self.pod.app.read_file(report_file)
         finally:
             if self._library is not None:
                 self.write_dotenv()

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bedev.sandboxes.application import DATABASE, Application, new_passwords
-from bedev.sandboxes.engines.engine import Engine, library
+from bedev.sandboxes.application import DATABASE, Application, address_environment, new_passwords
+from bedev.sandboxes.engines.engine import Engine, Instance, library
 from bedev.sandboxes.errors import UsageError
 from bedev.sandboxes.full_disk import naming_full_disks
-from bedev.sandboxes.sandbox import Pod, PodSpec, Progress, SqlSession
+from bedev.sandboxes.sandbox import DATA, Pod, PodSpec, Progress, SqlSession
 from bedev.sandboxes.set_up import Brought, key_of
 
 
@@ -57,10 +57,13 @@ def make_data(brought: Brought, wish: DataWish, grow: Grow, progress: Progress) 
         dict(wish.files),
         wish.grow,
         [recipe.migrate, recipe.seed, dict(recipe.dotenv), dict(recipe.environment)],
+        [dict(brought.services), dict(recipe.database_environment)],
     )
     if sandbox.has_template(key):
         return _facts(key, sandbox.template_facts(key))
     sandbox.new_template(key)
+    engine = brought.engine
+    like = Instance("main", f"{DATA}/main", engine.port, DATABASE, new_passwords())
     try:
         spec = PodSpec(
             brought.app_image,
@@ -69,14 +72,15 @@ def make_data(brought: Brought, wish: DataWish, grow: Grow, progress: Progress) 
             templates=key,
             templates_writable=True,
             shared_data=library(brought.engine) is not None,
-            environment=recipe.environment,
+            services=brought.services,
+            environment={**recipe.environment, **address_environment(brought, like)},
             scenario_files=wish.files,
             kind="template",
         )
         pod = sandbox.open_pod(spec, progress)
         try:
             with naming_full_disks(pod):
-                facts = _fill(key, brought, pod, wish, grow, progress)
+                facts = _fill(key, brought, pod, like, wish, grow, progress)
         finally:
             pod.close()
         sandbox.seal_template(key, asdict(facts))
@@ -86,12 +90,15 @@ def make_data(brought: Brought, wish: DataWish, grow: Grow, progress: Progress) 
         raise
 
 
-def _fill(key: str, brought: Brought, pod: Pod, wish: DataWish, grow: Grow, progress: Progress) -> DataFacts:
-    """Make `seeded` and `grown` in the pod's template volume."""
+def _fill(
+    key: str, brought: Brought, pod: Pod, like: Instance, wish: DataWish, grow: Grow, progress: Progress
+) -> DataFacts:
+    """Make `seeded` and `grown` in the pod's template volume, by a server with name, port and passwords of
+    `like`."""
     engine = brought.engine
     seconds: dict[str, float] = {}
     clock = _Clock(seconds)
-    instance = engine.create(pod.db, pod.probe, "main", engine.port, DATABASE, new_passwords())
+    instance = engine.create(pod.db, pod.probe, like.name, like.port, like.database, like.passwords)
     application = Application(brought, pod, instance)
     application.write_dotenv()
     _seed(application, wish, clock, progress)

@@ -49,6 +49,7 @@ from bedev.sandboxes.sandbox import (
     SetUpStep,
     TreeFile,
 )
+from bedev.sandboxes.services import service as services
 
 __all__ = [
     "CacheUsage",
@@ -74,9 +75,11 @@ class DockerPod:
         db: DockerBox | None,
         parts: Sequence[Container],
         volumes: Sequence[str] = (),
+        services: Sequence[DockerBox] = (),
     ) -> None:
         self.app = app
         self.probe = probe
+        self.services = tuple(services)
         self._db = db
         self._containers = tuple(parts)
         self._volumes = tuple(volumes)
@@ -103,7 +106,7 @@ class DockerPod:
             if self._closed:
                 return
             self._closed = True
-        for part in (self.app, self._db, self.probe):
+        for part in (self.app, self._db, *self.services, self.probe):
             if part is not None:
                 part.close()
         remove_all(self._containers)
@@ -321,7 +324,7 @@ class _Opening:
             else self._create(PROBE, "probe", probe_image_id, "none", (), memory_mb=512)
         )
         network = f"container:{probe.id}"
-        with ThreadPoolExecutor(4, thread_name_prefix="bedev-pod") as pool:
+        with ThreadPoolExecutor(4 + len(spec.services), thread_name_prefix="bedev-pod") as pool:
             # Joining a namespace needs its owner to run, creating does not.
             running = pool.submit(probe.start)
             client = pool.submit(self._open_probe, probe, running)
@@ -334,8 +337,17 @@ class _Opening:
             elif spec.db_image is not None:
                 own = (self._own(DATA), *templates)
                 db = pool.submit(self._open_db, spec.db_image, network, own, running)
+            others = [
+                pool.submit(self._open_service, kind, image, network, running)
+                for kind, image in spec.services.items()
+            ]
         return DockerPod(
-            app.result(), client.result(), db.result() if db else None, self._containers, self._volumes
+            app.result(),
+            client.result(),
+            db.result() if db else None,
+            self._containers,
+            self._volumes,
+            [other.result() for other in others],
         )
 
     def _shared_data(self) -> tuple[VolumeMount, ...]:
@@ -433,6 +445,13 @@ class _Opening:
     ) -> DockerBox:
         container = self._create(DATABASE, "db", image, network, mounts)
         return self._open_box("db", DATABASE, container, BASE_ENVIRONMENT, running)
+
+    def _open_service(self, kind: str, image: str, network: str, running: Future[None]) -> DockerBox:
+        """As poor as the database's container, without a volume of ours: what it holds ends with the pod."""
+        container = self._create(DATABASE, kind, image, network, ())
+        box = self._open_box(kind, DATABASE, container, BASE_ENVIRONMENT, running)
+        services.start(services.load(kind), box)
+        return box
 
     def abandon(self) -> None:
         with contextlib.suppress(EnvironmentUnusable):

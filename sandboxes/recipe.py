@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -37,7 +38,10 @@ class Recipe:
     file `dotenv_path` in the workspace (which then never enters a patch). `junit` is where `test` writes
     its report: the text `{junit}` in `test` is replaced by a path. `test_paths` and `test_config` are
     glob patterns of protected files. `generated` are glob patterns of what set-up makes (vendor/, caches).
-    `rollback` undoes the last `{steps}` migrations. `served_port` is where `serve` listens.
+    `rollback` undoes the last `{steps}` migrations. `served_port` is where `serve` listens. `services` are
+    servers beside the database, on their default ports: kind -> image. `database_environment` is process
+    environment that holds the database's address in the application's own names (see `address`).
+    `migration_style` is `sql` where migrations are SQL files that bedev may write.
     """
 
     stack: str
@@ -60,7 +64,18 @@ class Recipe:
     migration_paths: tuple[str, ...] = ()
     generated: tuple[str, ...] = ()
     test_databases: tuple[str, ...] = ()
+    services: Mapping[str, str] = field(default_factory=dict)
+    database_environment: Mapping[str, str] = field(default_factory=dict)
+    migration_style: str = ""
     engine: str = ""
     engine_image: str = ""
     findings: tuple[Finding, ...] = ()
     substitutions: tuple[str, ...] = ()
+
+    def address(self, host: str, port: int, database: str, user: str, password: str) -> dict[str, str]:
+        """`database_environment` with `{host}`, `{port}`, `{database}`, `{user}`, `{password}` filled in."""
+        known = {"host": host, "port": str(port), "database": database, "user": user, "password": password}
+        return {
+            name: re.sub(r"\{(" + "|".join(known) + r")\}", lambda found: known[found[1]], value)
+            for name, value in self.database_environment.items()
+        }

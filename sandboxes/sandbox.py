@@ -262,7 +262,9 @@ class PodSpec:
     key, mounted in `db` at TEMPLATES; `templates_writable` only while they are made.
     `shared_data` is for databases that are files beside the application: DATA is one volume that `app` and
     the probe both have, `db` is a box with that volume and the templates, and there is no `db_image`.
-    `environment` is the fixed environment of `app`. `scenario_files` come read-only to /scenario.
+    `services` are servers beside the database (sandboxes/services): kind -> image id; they answer before the
+    pod is handed out. `environment` is the fixed environment of `app`. `scenario_files` come read-only to
+    /scenario.
     `memory_mb` bounds each container.
     """
 
@@ -272,6 +274,7 @@ class PodSpec:
     templates: str | None = None
     templates_writable: bool = False
     shared_data: bool = False
+    services: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     scenario_files: Mapping[str, bytes] = field(default_factory=dict)
     memory_mb: int = 2048

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from bedev.sandboxes.engines import engine as engines
@@ -20,7 +20,7 @@ from bedev.sandboxes.stacks.stack import Stack
 @dataclass(frozen=True)
 class Brought:
     """What set-up made out of one tree, shared by every pod of it: stack, engine, recipe, images, files.
-    `db_image` is empty where the engine is a library."""
+    `db_image` is empty where the engine is a library; `services` are image ids by kind."""
 
     sandbox: Sandbox
     stack: Stack
@@ -30,6 +30,7 @@ class Brought:
     db_image: str
     tree_key: str
     seconds: float
+    services: Mapping[str, str] = field(default_factory=dict)
 
 
 def bring_up(
@@ -49,10 +50,12 @@ def bring_up(
         ImageSpec(recipe.image, recipe.packages, recipe.image_lines, stack_files), progress
     )
     db_image = _database_image(sandbox, engine, recipe, progress)
+    services = {n: sandbox.ensure_image(ImageSpec(image), progress) for n, image in recipe.services.items()}
     steps = stack.set_up_steps(recipe)
     key = key_of(tree_id, app_image, [(s.command, s.network, dict(s.env)) for s in steps])
     tree_key = sandbox.prepare_tree(key, files, app_image, steps, access, progress)
-    return Brought(sandbox, stack, engine, recipe, app_image, db_image, tree_key, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return Brought(sandbox, stack, engine, recipe, app_image, db_image, tree_key, seconds, services)
 
 
 def _database_image(sandbox: Sandbox, engine: Engine, recipe: Recipe, progress: Progress) -> str:

@@ -184,20 +184,26 @@ def load(name: str) -> Stack:
     return stack
 
 
+def _in_order() -> tuple[str, ...]:
+    """Frameworks first: what fits any repository is asked only where none of them fits."""
+    return tuple(sorted(names(), key=lambda name: (getattr(load(name), "last_resort", False), name)))
+
+
 def detect(
     tree: TreeReader, engine: str = "", only: str = "", note: Callable[[str], None] | None = None
 ) -> tuple[Stack, Recipe]:
     """The first stack that knows this repository (or `only`). Raises UsageError where none does."""
-    for name in (only,) if only else names():
+    for name in (only,) if only else _in_order():
         stack = load(name)
         recipe = stack.detect(tree, engine)
         if recipe is not None:
             return stack, recipe
         if note is not None:
             note(f"not {stack.title}")
-    known = ", ".join(load(n).title for n in names())
+    known = ", ".join(load(n).title for n in names() if not getattr(load(n), "last_resort", False))
     raise UsageError(
         "bedev does not recognise the framework of this repository.",
         where="looked at the files of the base commit",
-        next_step=f"bedev knows {known}; use --path DIR where the application lies in a sub-folder.",
+        next_step=f"bedev knows {known}; use --path DIR where the application lies in a sub-folder. Any "
+        "other is driven by a bedev.toml that says how it comes up: `bedev init` writes its skeleton.",
     )

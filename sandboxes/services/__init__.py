@@ -1,0 +1,1 @@
+"""Servers beside the database, one file each; see service.py."""
