@@ -18,7 +18,7 @@ SHOWN = 200  # characters of a text value that are read: shape and repetition sh
 UNCOUNTABLE = frozenset(
     {"json", "jsonb", "xml", "blob", "tinyblob", "mediumblob", "longblob", "bytea", "vector"}
     | {"geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon"}
-    | {"geometrycollection"}
+    | {"geometrycollection", "array", "tsvector", "hstore", "box", "circle", "line", "lseg", "path", "xid"}
 )
 """Types of which a server cannot cheaply (or at all) count distinct values or tell the smallest."""
 
@@ -26,6 +26,24 @@ UNREADABLE = UNCOUNTABLE | {"binary", "varbinary"}
 """Types of which no values are read: they tell nothing."""
 
 LONG_TEXT = frozenset({"text", "mediumtext", "longtext"})
+
+_ORDERED = frozenset(
+    {
+        "smallint",
+        "int",
+        "bigint",
+        "decimal",
+        "float",
+        "double",
+        "char",
+        "varchar",
+        "enum",
+        "date",
+        "timestamp",
+    }
+    | {"time", "inet6"}
+)
+"""Types of which PostgreSQL knows the smallest value; of the others their text has one."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +184,13 @@ class ColumnSampler:
         name = self.quote(column.name)
         if column.base_type == "bit" and self.dialect == "mysql":
             return f"{name} + 0"  # else the server answers bytes
+        if self.dialect == "postgres" and column.base_type not in LONG_TEXT:
+            if column.base_type == "boolean":
+                return f"CAST({name} AS INT)"
+            if column.base_type not in _ORDERED:
+                return f"CAST({name} AS TEXT)"
+            if column.type.endswith("with time zone") and column.base_type == "timestamp":
+                return f"({name} AT TIME ZONE 'UTC')"
         return f"SUBSTR({name}, 1, {SHOWN})" if column.base_type in LONG_TEXT else name
 
     def _rows(self, table: Table, ordered: str, looked: int) -> tuple[Mapping[str, Any], ...]:

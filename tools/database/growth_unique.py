@@ -55,6 +55,9 @@ def _unique(filling: Filling, column: Column) -> ColumnGrowth:
         values = column.enum_values or filling.allowed(column).values
         _room(filling, column, len(values))
         return ColumnGrowth(name, "pool", values=tuple(str(v) for v in values))
+    if base == "boolean":
+        _room(filling, column, 2)
+        return ColumnGrowth(name, "pool", values=("0", "1"))
     if base in hints.INTEGERS | hints.DECIMALS or base in ("bit", "year"):
         return _unique_number(filling, column)
     if base in hints.DATES:

@@ -183,7 +183,9 @@ def plain_check(text: str) -> str:
         return f"'{len(kept) - 1}'"
 
     bare = _CAST.sub("", re.sub(r"'(?:[^']|'')*'", keep, text))
-    bare = re.sub(r"= ANY \(\(?ARRAY\[([^\]]*)\]\)?\)", r"IN (\1)", bare)
+    bare = re.sub(r"\(('\d+')\)", r"\1", bare)
+    for form in (r"= ANY \(\(ARRAY\[([^\]]*)\]\)\)", r"= ANY \(ARRAY\[([^\]]*)\]\)"):
+        bare = re.sub(form, r"IN (\1)", bare)
     return re.sub(r"'(\d+)'", lambda match: kept[int(match[1])], bare)
 
 
