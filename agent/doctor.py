@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -34,14 +35,50 @@ class Row:
     fix: str = ""
 
 
-def examine(repo: Path, path: str = "", engine: str = "") -> list[Row]:
-    """All rows, the machine first; `path` and `engine` as in `bedev fix`. Never raises for a lack."""
+def examine(repo: Path, path: str = "", engine: str = "", sandbox: str = "") -> list[Row]:
+    """All rows, the machine first; the arguments are as in `bedev fix`. Never raises for a lack."""
     rows = [_system(), _python(), _git(), _disk()]
+    repository, images = _repository(repo, path, engine, sandbox)
+    return [*rows, *_SANDBOXES[_sandbox_name(sandbox)](images, repository)]
+
+
+def _sandbox_name(sandbox: str) -> str:
+    """The one that a run would use; wrong settings have a row of their own."""
+    from bedev.agent.settings import load
+
+    try:
+        return load({"sandbox": sandbox}).sandbox
+    except BedevError:
+        return "docker"
+
+
+def _with_docker(images: tuple[str, ...], repository: list[Row]) -> list[Row]:
     status, memory, usable = _engine()
-    rows += [status, *memory]
-    repository, images = _repository(repo, path, engine)
-    rows += repository
-    return rows + (_images(images) if usable else [])
+    return [status, *memory, *repository, *(_images(images) if usable else [])]
+
+
+def _with_process(images: tuple[str, ...], repository: list[Row]) -> list[Row]:
+    """Without containers: the programs that the recipe's images stand for."""
+    from bedev.sandboxes import choose
+    from bedev.sandboxes.process_programs import find, machine
+    from bedev.sandboxes.sandbox import ImageSpec
+
+    kind = choose.load("process")
+    rows = [Row("sandbox", "warning", f"{kind.title}: it {kind.risk}", "your trust in the repository")]
+    for image in images:
+        try:
+            found = find(ImageSpec(image))
+            rows.append(Row("programs", "ok", f"{machine(found.versions)}, for {image}"))
+            rows += [Row("programs", "warning", note) for note in found.notes]
+        except BedevError as error:
+            rows.append(_wrong("programs", error, f"what {image} stands for"))
+    return [*rows[:1], *repository, *rows[1:]]
+
+
+_SANDBOXES: Mapping[str, Callable[[tuple[str, ...], list[Row]], list[Row]]] = {
+    "docker": _with_docker,
+    "process": _with_process,
+}
 
 
 def _system() -> Row:
@@ -110,7 +147,7 @@ def _engine() -> tuple[Row, list[Row], bool]:
     return Row("engine", "ok", found, needed), rows, True
 
 
-def _repository(repo: Path, path: str, engine: str) -> tuple[list[Row], tuple[str, ...]]:
+def _repository(repo: Path, path: str, engine: str, sandbox: str) -> tuple[list[Row], tuple[str, ...]]:
     """The repository's state, and what a run would detect in HEAD; the images that it would need."""
     from bedev.agent.repository import Repository
 
@@ -126,19 +163,21 @@ def _repository(repo: Path, path: str, engine: str) -> tuple[list[Row], tuple[st
                     f"{found}; with changes that are not committed",
                     "nothing: base is HEAD, and these changes are neither seen nor touched",
                 )
-            rows, images = _recipe(repository, path, engine)
+            rows, images = _recipe(repository, path, engine, sandbox)
             return [row, *rows], images
     except BedevError as error:
         return [_wrong("repository", error, "a git repository with a commit")], ()
 
 
-def _recipe(repository: Repository, path: str, engine: str) -> tuple[list[Row], tuple[str, ...]]:
+def _recipe(
+    repository: Repository, path: str, engine: str, sandbox: str
+) -> tuple[list[Row], tuple[str, ...]]:
     """What detection says of HEAD, each finding with its source; the same code as a run's."""
     from bedev.agent.settings import load
     from bedev.agent.subject import open_subject
 
     try:
-        settings = load({"engine": engine})
+        settings = load({"engine": engine, "sandbox": sandbox})
     except BedevError as error:
         return [_wrong("settings", error, "")], ()
     try:
@@ -158,10 +197,10 @@ def _recipe(repository: Repository, path: str, engine: str) -> tuple[list[Row], 
     database = recipe.engine_image or subject.engine.default_image()
     rows = [
         Row("application", "ok", f"{subject.stack.title} on {recipe.image}"),
-        Row("database", "ok", f"{subject.engine.title} on {database}"),
+        Row("database", "ok", f"{subject.engine.title} on {database or 'the application itself'}"),
         *(Row("detected", "ok", f"{f.key} = {f.value}  [{f.source}]") for f in recipe.findings),
     ]
-    return rows, tuple(dict.fromkeys((recipe.image, database)))
+    return rows, tuple(dict.fromkeys(filter(None, (recipe.image, database))))
 
 
 def _wrong(name: str, error: BedevError, needed: str) -> Row:

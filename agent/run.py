@@ -31,10 +31,12 @@ from bedev.agent.screen import Screen
 from bedev.agent.settings import Settings
 from bedev.agent.stage import Stage, judge
 from bedev.agent.subject import Subject, open_subject, repository_of
+from bedev.agent.trust import agree
+from bedev.sandboxes import choose as sandboxes
 from bedev.sandboxes.application import Application
 from bedev.sandboxes.data import DataFacts, DataWish, make_data
-from bedev.sandboxes.docker_pod import DockerSandbox
 from bedev.sandboxes.errors import BedevError, DiskFull, Paused, UsageError
+from bedev.sandboxes.sandbox import Sandbox
 from bedev.sandboxes.set_up import Brought, bring_up
 from bedev.tools.database.grow import grow_database
 from bedev.tools.scenarios.scenario import Scenario
@@ -141,7 +143,7 @@ def _steps(begun: _Begun, screen: Screen, began: float) -> RunResult:
         begun.model.warm_up()
     subject = _subject(request, repository, begun.base, screen)
     persona = begun.persona or _usual_persona(subject, journal, screen)
-    with _sandbox(begun.run) as sandbox:
+    with _sandbox(request, begun.run, repository, screen) as sandbox:
         scenario, why = _fixed_scenario(begun)
         brought, wish, facts = _bring(
             request, subject, sandbox, screen, scenario or request.scenario or own_scenario(subject)
@@ -285,7 +287,7 @@ def verify(request: VerifyRequest, screen: Screen) -> VerifyResult:
     scenario = (
         request.scenario or recorded_scenario(request, repository, commit, screen) or own_scenario(subject)
     )
-    with time_limit(request.max_minutes), _sandbox(run) as sandbox:
+    with time_limit(request.max_minutes), _sandbox(request, run, repository, screen) as sandbox:
         brought = _brought(subject, sandbox, screen)
         wish = _wish(request, subject, scenario)
         if scenario is None:
@@ -301,8 +303,12 @@ def _run_id() -> str:
 
 
 @contextlib.contextmanager
-def _sandbox(run: str) -> Iterator[DockerSandbox]:
-    sandbox = DockerSandbox(run)
+def _sandbox(
+    request: FixRequest | VerifyRequest, run: str, repository: Repository, screen: Screen
+) -> Iterator[Sandbox]:
+    kind = sandboxes.load(request.sandbox)
+    agree(kind, repository, request.settings.trust, screen)
+    sandbox = kind.open(run, repository.state.parent)
     try:
         yield sandbox
     finally:
@@ -327,7 +333,7 @@ def _subject(
     return subject
 
 
-def _brought(subject: Subject, sandbox: DockerSandbox, screen: Screen) -> Brought:
+def _brought(subject: Subject, sandbox: Sandbox, screen: Screen) -> Brought:
     with screen.step("set-up: images, dependencies"):
         return bring_up(
             sandbox,
@@ -342,7 +348,7 @@ def _brought(subject: Subject, sandbox: DockerSandbox, screen: Screen) -> Brough
 
 
 def _bring(
-    request: FixRequest, subject: Subject, sandbox: DockerSandbox, screen: Screen, scenario: Scenario | None
+    request: FixRequest, subject: Subject, sandbox: Sandbox, screen: Screen, scenario: Scenario | None
 ) -> tuple[Brought, DataWish, DataFacts]:
     brought = _brought(subject, sandbox, screen)
     wish = _wish(request, subject, scenario)

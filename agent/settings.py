@@ -17,11 +17,10 @@ from typing import Any
 
 from bedev.agent.bedev_toml import REFUSED, VARIABLE, RepositorySettings, check_image
 from bedev.agent.toml_table import Table, TomlFile
+from bedev.sandboxes import choose as sandboxes
 from bedev.sandboxes.errors import UsageError
 
 __all__ = ["REFUSED", "RepositorySettings", "Settings", "UserSettings", "configuration_file", "load"]
-
-SANDBOXES = ("docker",)
 
 _USER: Table = {
     "model": "text",
@@ -36,6 +35,7 @@ _USER: Table = {
     "ca_file": "text",
     "proxy": "text",
     "allow_images": "texts",
+    "trust": "texts",
 }
 
 
@@ -44,7 +44,8 @@ class UserSettings:
     """What the user says in BEDEV_* or in config.toml; None where they say nothing.
 
     `pass_env` (names of variables), `ca_file` and `proxy` reach the set-up phase and nothing else;
-    `allow_images` are image names from a repository's bedev.toml that the user agrees to.
+    `allow_images` are image names from a repository's bedev.toml that the user agrees to; `trust` names
+    repositories (their folders' names) that may run in a sandbox that does not isolate (trust.py).
     """
 
     model: str | None = None
@@ -59,6 +60,7 @@ class UserSettings:
     ca_file: str | None = None
     proxy: str | None = None
     allow_images: tuple[str, ...] | None = None
+    trust: tuple[str, ...] | None = None
 
     @staticmethod
     def parse(content: bytes, name: str = "config.toml") -> UserSettings:
@@ -102,12 +104,8 @@ class UserSettings:
 
 
 def _user_value(key: str, value: Any, where: str) -> Any:
-    if key == "sandbox" and value not in SANDBOXES:
-        raise UsageError(
-            f"There is no sandbox named {value!r} in this version.",
-            where=where,
-            next_step=f"Use one of: {', '.join(SANDBOXES)}.",
-        )
+    if key == "sandbox":
+        sandboxes.load(value, where)
     if key == "max_minutes" and not 0 < value <= 24 * 60:
         raise UsageError(
             f"{value:g} is not a number of minutes between 0 and 1440.",
@@ -155,6 +153,7 @@ class Settings:
     ca_file: str | None = None
     proxy: str | None = None
     allow_images: tuple[str, ...] = ()
+    trust: tuple[str, ...] = ()
     rows: Mapping[str, int] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
 

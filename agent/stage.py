@@ -15,6 +15,7 @@ from bedev.agent.repository import Repository
 from bedev.agent.requests import FixRequest
 from bedev.agent.screen import Screen
 from bedev.agent.subject import Subject
+from bedev.sandboxes import choose as sandboxes
 from bedev.sandboxes.data import DataFacts, DataWish
 from bedev.sandboxes.set_up import Brought
 from bedev.tools.database.grow import grow_database
@@ -86,7 +87,10 @@ def judge(
     )
     if scenario is None:
         case.missing.append("no scenario: nothing says what to ask")
-    return gate.judge(case, grow_database, _Watcher(screen), environment())
+    sandbox = sandboxes.load(brought.sandbox.name)
+    if sandbox.risk:
+        case.notes.append(f"Sandbox: {sandbox.title}.")
+    return gate.judge(case, grow_database, _Watcher(screen), {**environment(), "sandbox": sandbox.title})
 
 
 class _Watcher:

@@ -10,6 +10,7 @@ from pathlib import Path
 from bedev.agent.git.trees import Change, Tree
 from bedev.agent.repository import Repository
 from bedev.agent.settings import RepositorySettings, Settings
+from bedev.sandboxes import choose as sandboxes
 from bedev.sandboxes.engines import engine as engines
 from bedev.sandboxes.engines.engine import Engine
 from bedev.sandboxes.errors import UsageError
@@ -101,11 +102,7 @@ def open_subject(
     allow_images: tuple[str, ...],
 ) -> Subject:
     """Detect the recipe of base and apply its bedev.toml. Raises UsageError with what to do next."""
-    if sandbox != "docker":
-        raise UsageError(
-            f"There is no sandbox named {sandbox!r} in this version.",
-            next_step="Leave --sandbox out: docker is used.",
-        )
+    sandboxes.load(sandbox)
     path = posixpath.normpath(path) if path else ""
     path = "" if path == "." else path
     if path.startswith(("/", "..")):

@@ -99,12 +99,25 @@ def _connect(timeout: int) -> Any:
         ) from error
 
 
+WITHOUT = (
+    "Or go without a container, for a repository that you trust: --sandbox process "
+    "(its code then runs as you, isolated from nothing)."
+)
+
+
 def _install_hint(error: Exception) -> str:
+    return f"{_how_to_get_one(error)} {WITHOUT}"
+
+
+def _how_to_get_one(error: Exception) -> str:
     text = str(error)
     if "Permission denied" in text or "PermissionError" in text:
         return "Add yourself to the group of the socket: sudo usermod -aG docker $USER, then log in again."
     if sys.platform == "darwin":
-        return "Start Docker Desktop, or `colima start`; `docker info` must answer."
+        return (
+            "Start Docker Desktop, or `colima start`, or install one (brew install colima docker); "
+            "`docker info` must answer."
+        )
     return (
         "Start it (sudo systemctl start docker), or install it (sudo apt-get install docker.io); "
         "`docker info` must answer, then: bedev doctor."

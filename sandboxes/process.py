@@ -46,7 +46,6 @@ from bedev.sandboxes.shell import OUTPUT_FOLDER
 
 SETUP_MEMORY_MB = 4096
 _BEDEV = "/bedev"
-_NO_IMAGE = "none"  # the database's image where the database is a file
 
 
 class ProcessPod:
@@ -137,7 +136,7 @@ class ProcessSandbox:
         return key
 
     def image_digest(self, image: str) -> str:
-        folder = self._store.find("images", image)
+        folder = self._store.find("images", image) if image else None
         return process_programs.machine(self._store.facts(folder)["versions"] if folder else {})
 
     def _image(self, image: str) -> tuple[Path, Mapping[str, Any]]:
@@ -245,7 +244,7 @@ class ProcessSandbox:
             held.append(file)
             return port
 
-        images = [image for image in (spec.app_image, spec.db_image) if image and image != _NO_IMAGE]
+        images = [image for image in (spec.app_image, spec.db_image) if image]
         for image in images:
             held.append(self._store.hold(self._image(image)[0]))
         ports = Ports(choose)
@@ -321,7 +320,7 @@ class ProcessSandbox:
         (root / f"{tmp}-out").mkdir(mode=0o700, exist_ok=True)
         for name in (DATA, STACK_FILES, SETUP_HOME):
             (root / name.lstrip("/")).mkdir(parents=True, exist_ok=True)
-        if not image or image == _NO_IMAGE:
+        if not image:
             return Places(folders, ports)
         folder, facts = self._image(image)
         others = [path for path in facts["files"] if not path.startswith(f"{_BEDEV}/")]

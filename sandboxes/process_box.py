@@ -307,6 +307,8 @@ class ProcessBox:
         if not _SERVICE_NAME.match(name):
             raise UsageError(f"{name!r} is no name for a service.", next_step="Use letters, digits, - and _.")
         log = self._outputs_folder / f"{name}-{secrets.token_hex(4)}.log"
+        if self.places.ports is not None:
+            command = self.places.ports.of_service(command)
         supervised = self._supervise(
             command, cwd, env or {}, seconds=0, stdin="", stdout=str(log), limit=LOG_LIMIT
         )

@@ -31,7 +31,7 @@ _PORTS = tuple(
     for pattern in (
         rf"({_HOSTS}[\"']?\s*[:,/]\s*[\"']?)(\d{{4,5}})(?![\w.])",
         r"((?:(?<![a-z])|(?<=_))port[\"']?\]?(?:\s*(?:=>|[=:])\s*[\"']?|\s+))(\d{4,5})(?![\w.])",
-        r"(\b(?:runserver|http\.server)\s+)(\d{4,5})(?![\w.])",
+        r"(\b(?:\w*serve|runserver|http\.server)\s+)(\d{4,5})(?![\w.])",
         r"((?:\s|=):)(\d{4,5})(?=\s|\Z)",
     )
 )
@@ -64,6 +64,12 @@ class Ports:
         for pattern in (*_PORTS, _SHORT_OPTION):
             text = pattern.sub(replace, text)
         return text
+
+    def of_service(self, command: str) -> str:
+        """`command`, which starts a server, with the real number of each port that was asked for before."""
+        for port, real in self._real.items():
+            command = re.sub(rf"(?<![\w.]){port}(?![\w.])", str(real), command)
+        return command
 
     def outward(self, content: bytes) -> bytes:
         """`content` with the known ports in place of the real ones."""

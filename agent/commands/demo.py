@@ -4,14 +4,42 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from bedev.agent.commands import options, output
 
-EXAMPLE = "laravel-slow-users"
 TASK = "slow users query"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A folder of examples/, a file that it certainly has, and a bedev.toml in place of its own, if any."""
+
+    name: str
+    file: str
+    settings: str = ""
+
+
+LARAVEL = Example("laravel-slow-users", "artisan")
+DJANGO_WITHOUT_CONTAINERS = Example(
+    "django-slow-users",
+    "manage.py",
+    """\
+# Without containers: Django in a virtual environment of its own, and SQLite.
+[database]
+engine = "sqlite"
+
+[database.rows]
+users = 100000
+orders = 300000
+""",
+)
+EXAMPLES: Mapping[str, Example] = {"docker": LARAVEL, "process": DJANGO_WITHOUT_CONTAINERS}
+"""By sandbox: without containers from nothing but Python."""
 
 
 def demo(
@@ -21,22 +49,38 @@ def demo(
             "--folder", help="Make the repository here (default: a new temporary folder).", metavar="DIR"
         ),
     ] = None,
+    sandbox: options.Sandbox = None,
     max_minutes: options.Minutes = None,
     allow_image: options.AllowImage = None,
 ) -> int:
-    """Fix a slow query in a real Laravel application, then verify the branch. Needs no key."""
+    """Fix a slow query in a real application, then verify the branch. Needs no key.
+
+    A Laravel application with MariaDB in containers; with --sandbox process a Django application with SQLite,
+    from nothing but Python.
+    """
     from bedev.agent.commands.fix import print_result
     from bedev.agent.requests import FixRequest, VerifyRequest
     from bedev.agent.run import fix, verify
     from bedev.agent.screen import make_screen
     from bedev.agent.settings import load
 
-    repository = make_repository(example_folder(), folder)
+    wanted = load({"sandbox": sandbox}).sandbox
+    example = EXAMPLES[wanted]
+    source = example_folder(example)
+    repository = make_repository(source, folder, example.settings)
     output.say(f"The example is a git repository of its own now: {repository}")
-    # The user agrees to the example's own image by running the demo: bedev wrote it.
-    settings = load({"max_minutes": max_minutes, "allow_images": (*(allow_image or ()), *example_images())})
+    # The user agrees to the example's image and code by running the demo: bedev wrote them.
+    settings = load(
+        {
+            "sandbox": sandbox,
+            "trust": options.trusted(True),
+            "max_minutes": max_minutes,
+            "allow_images": (*(allow_image or ()), *example_images(repository)),
+        }
+    )
     screen = make_screen()
-    output.say(f'$ bedev fix "{TASK}" --repo {repository}')
+    flag = f" --sandbox {wanted}" if sandbox else ""
+    output.say(f'$ bedev fix "{TASK}" --repo {repository}{flag}')
     result = fix(
         FixRequest(
             TASK,
@@ -52,7 +96,7 @@ def demo(
     print_result(result, repository)
     if result.exit_code or not result.branch:
         return result.exit_code or 1
-    output.say(f"$ bedev verify {result.branch} --repo {repository}")
+    output.say(f"$ bedev verify {result.branch} --repo {repository}{flag}")
     judged = verify(
         VerifyRequest(
             repository,
@@ -72,35 +116,36 @@ def demo(
     return judged.exit_code
 
 
-def example_folder() -> Path:
+def example_folder(example: Example = LARAVEL) -> Path:
     """The example beside the package (a checkout) or within it (a wheel). Raises UsageError."""
     from bedev.sandboxes.errors import UsageError
 
     package = Path(__file__).resolve().parent.parent
-    for folder in (package.parent / "examples" / EXAMPLE, package / "examples" / EXAMPLE):
-        if (folder / "artisan").is_file():
+    for folder in (package.parent / "examples" / example.name, package / "examples" / example.name):
+        if (folder / example.file).is_file():
             return folder
     raise UsageError(
         "The example application is not in this installation.",
-        where=str(package / "examples" / EXAMPLE),
+        where=str(package / "examples" / example.name),
         next_step="Run it from a checkout of bedev (pip install -e .), where examples/ lies beside agent/.",
     )
 
 
-def example_images() -> tuple[str, ...]:
+def example_images(folder: Path) -> tuple[str, ...]:
     """Images that the example's bedev.toml names."""
     from bedev.agent.settings import RepositorySettings
 
-    return RepositorySettings.parse((example_folder() / "bedev.toml").read_bytes()).images
+    return RepositorySettings.parse((folder / "bedev.toml").read_bytes()).images
 
 
-def make_repository(example: Path, folder: Path | None = None) -> Path:
-    """A git repository with one commit that holds the example. Raises UsageError for a folder in use."""
+def make_repository(example: Path, folder: Path | None = None, settings: str = "") -> Path:
+    """A git repository with one commit that holds the example, with `settings` in place of its bedev.toml
+    where there are any. Raises UsageError for a folder in use."""
     from bedev.agent.git import command
     from bedev.sandboxes.errors import UsageError
 
     if folder is None:
-        target = Path(tempfile.mkdtemp(prefix="bedev-demo-")) / EXAMPLE
+        target = Path(tempfile.mkdtemp(prefix="bedev-demo-")) / example.name
     else:
         target = folder.absolute()
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -111,6 +156,8 @@ def make_repository(example: Path, folder: Path | None = None) -> Path:
             )
     try:
         shutil.copytree(example, target, dirs_exist_ok=True, symlinks=True)
+        if settings:
+            (target / "bedev.toml").write_text(settings, encoding="utf-8")
     except OSError as error:
         raise UsageError(
             f"{target} cannot be made: {error.strerror or error}.",

@@ -15,6 +15,7 @@ def doctor(
     ] = Path("."),
     path: options.Sub = "",
     engine: options.Engine = None,
+    sandbox: options.Sandbox = None,
     json: options.Json = False,
 ) -> int:
     """Say what bedev needs on this machine and in this repository, and how to get what is missing.
@@ -23,7 +24,7 @@ def doctor(
     """
     from bedev.agent.doctor import examine
 
-    rows = examine(repo, path, engine or "")
+    rows = examine(repo, path, engine or "", sandbox or "")
     missing = [row for row in rows if row.status == "missing"]
     if json:
         from dataclasses import asdict

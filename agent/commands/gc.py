@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from bedev.agent.commands import options, output
+
+if TYPE_CHECKING:
+    from bedev.sandboxes.docker_sweep import CacheUsage, SweepReport
+
+Numbers = TypeVar("Numbers", "SweepReport", "CacheUsage")
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -21,14 +28,27 @@ def gc(
     ] = "14d",
     json: options.Json = False,
 ) -> int:
-    """Remove containers and volumes of runs that are gone. Only what bedev made for you is touched."""
+    """Remove what runs that are gone left behind: containers, volumes, processes and folders. Only what bedev
+    made for you is touched."""
     age = age_seconds(older)
-    from bedev.sandboxes.docker_sweep import cache_usage, sweep
+    from bedev.sandboxes.choose import KINDS
+    from bedev.sandboxes.docker_sweep import CacheUsage, SweepReport
 
-    report = sweep(include_caches=caches, older_than_seconds=age)
-    usage = cache_usage()
+    state = output.state_root()
+    missing = {kind.name: kind.missing() for kind in KINDS.values()}
+    usable = [kind for kind in KINDS.values() if missing[kind.name] is None]
+    report = added(SweepReport, [kind.sweep(state, caches, age) for kind in usable])
+    usage = added(CacheUsage, [kind.usage(state) for kind in usable])
+    not_seen = {name: error.what for name, error in missing.items() if error is not None}
     if json:
-        output.print_json({"schema": "bedev.gc/1", "removed": asdict(report), "caches": asdict(usage)})
+        output.print_json(
+            {
+                "schema": "bedev.gc/1",
+                "removed": asdict(report),
+                "caches": asdict(usage),
+                "not_looked_at": not_seen,
+            }
+        )
         return 0
     from bedev.agent.report.evidence import size
 
@@ -37,6 +57,8 @@ def gc(
         f"removed: {report.containers} containers, {report.volumes} volumes, {report.images} images, "
         f"{report.trees} prepared trees, {report.templates} data templates{freed}"
     )
+    for name, words in not_seen.items():
+        output.line(f"not looked at: what {name} holds ({words})")
     if report.kept_in_use:
         output.line(f"kept: {report.kept_in_use} that a run or another image is using")
     output.line(
@@ -47,6 +69,15 @@ def gc(
     if not caches and (usage.images or usage.trees or usage.templates):
         output.line("to remove old caches too: bedev gc --caches --older 14d")
     return 0
+
+
+def added(kind: type[Numbers], parts: Sequence[Numbers]) -> Numbers:
+    """Values of numbers, field by field."""
+    sums: dict[str, int] = Counter()
+    for part in parts:
+        for name, value in asdict(part).items():
+            sums[name] += value
+    return kind(**sums)
 
 
 def age_seconds(text: str) -> float:

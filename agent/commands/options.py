@@ -58,7 +58,15 @@ Engine = Annotated[
     str | None, typer.Option("--engine", help="The database engine, for instance mariadb.", metavar="NAME")
 ]
 Sandbox = Annotated[
-    str | None, typer.Option("--sandbox", help="What contains the run: docker.", metavar="NAME")
+    str | None,
+    typer.Option(
+        "--sandbox",
+        help="What contains the run: docker, or process (no isolation, for a repository that you trust).",
+        metavar="NAME",
+    ),
+]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Agree to --sandbox process: the repository's code runs as you.")
 ]
 Minutes = Annotated[float | None, typer.Option("--max-minutes", help="Stop after this long.", metavar="N")]
 Turns = Annotated[
@@ -85,6 +93,13 @@ Out = Annotated[
     typer.Option("--out", help="Write the report to a file: markdown=FILE.", metavar="KIND=FILE"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; text goes to stderr.")]
+
+
+def trusted(trust: bool) -> tuple[str, ...]:
+    """`--trust` as the setting that it stands for."""
+    from bedev.agent.trust import THIS_ONE
+
+    return (THIS_ONE,) if trust else ()
 
 
 def scenario_files(paths: Sequence[Path] | None) -> dict[str, bytes]:

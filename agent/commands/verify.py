@@ -48,6 +48,7 @@ def verify(
     dump: options.Dump = None,
     engine: options.Engine = None,
     sandbox: options.Sandbox = None,
+    trust: options.Trust = False,
     allow_image: options.AllowImage = None,
     max_minutes: options.Minutes = None,
     seed: options.Seed = None,
@@ -80,6 +81,7 @@ def verify(
         {
             "engine": engine,
             "sandbox": sandbox,
+            "trust": options.trusted(trust),
             "max_minutes": max_minutes,
             "allow_images": tuple(allow_image or ()),
             "rows": options.rows(rows),

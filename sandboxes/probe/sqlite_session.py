@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -146,6 +147,24 @@ def connect(path: str, mode: str, authorizer: Authorizer | None) -> sqlite3.Conn
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         connection.set_authorizer(authorizer)
     return connection
+
+
+def add_texts(connection: sqlite3.Connection) -> None:
+    """Functions that bedev's own questions use on every server; SQLite has CONCAT since 3.44, and no MD5."""
+
+    def text(value: object) -> str:
+        return (
+            ""
+            if value is None
+            else value.decode("utf-8", "replace")
+            if isinstance(value, bytes)
+            else str(value)
+        )
+
+    connection.create_function("concat", -1, lambda *parts: "".join(map(text, parts)), deterministic=True)
+    connection.create_function(
+        "md5", 1, lambda value: hashlib.md5(text(value).encode()).hexdigest(), deterministic=True
+    )
 
 
 def _text(value: bytes) -> str | bytes:
@@ -344,6 +363,8 @@ class SqliteSession:
                 self.connection.set_authorizer(None)
                 self.connection.execute("PRAGMA query_only = ON")
                 self.connection.set_authorizer(reader_may)
+            if self.role != "application":
+                add_texts(self.connection)
         except (sqlite3.Error, OSError) as error:
             raise self._refused(error) from None
 

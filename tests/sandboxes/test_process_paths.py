@@ -81,6 +81,7 @@ def test_what_only_looks_like_a_place_stays(text: str) -> None:
         "python manage.py runserver 127.0.0.1:<8000> --noreload",
         "php -S 127.0.0.1:<8000> -t .",
         "runserver <8000>",
+        "exec python3 manage.py bedev_serve <8000>",
         "gunicorn -b :<8000> x",
         "mariadbd --port=<3306> --x",
         "next start -p <3000>",
@@ -121,6 +122,16 @@ def test_one_port_has_one_real_port_and_another_has_another() -> None:
     )
     assert at.ports.of(8000) == 20001
     assert at.inward("127.0.0.1:20001") == "127.0.0.1:20001", "what is real already stays"
+
+
+def test_a_server_is_told_the_port_that_is_waited_for_whatever_its_options_are_called() -> None:
+    at = places()
+    assert at.ports is not None
+    assert at.ports.of_service("node server.js 3000") == "node server.js 3000"
+    at.ports.of(3000)
+    assert (
+        at.ports.of_service("node server.js 3000 --x=1.3000 30000") == "node server.js 20001 --x=1.3000 30000"
+    )
 
 
 def test_a_variable_that_is_a_port_by_its_name_is_one() -> None:
