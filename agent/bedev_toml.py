@@ -14,6 +14,7 @@ from typing import Any
 from bedev.agent.toml_table import Table, TomlFile
 from bedev.sandboxes.errors import UsageError
 from bedev.sandboxes.recipe import Finding, Recipe
+from bedev.sandboxes.services import service as services
 from bedev.tools.scenarios.scenario import Scenario, from_flags
 
 MOST_ROWS = 100_000_000
@@ -36,9 +37,14 @@ _RECIPE: Table = {
     "served_port": "integer",
     "test": "text",
     "test_paths": "texts",
+    "test_config": "texts",
+    "test_databases": "texts",
+    "migration_paths": "texts",
+    "migration_style": "text",
+    "generated": "texts",
     "environment": "text table",
 }
-_DATABASE: Table = {"engine": "text", "image": "text", "rows": "integer table"}
+_DATABASE: Table = {"engine": "text", "image": "text", "rows": "integer table", "environment": "text table"}
 _SCENARIO: Table = {
     "http": "texts",
     "command": "texts",
@@ -47,6 +53,9 @@ _SCENARIO: Table = {
     "headers": "texts",
     "data": "text",
 }
+
+_FREE_NAMES = ("recipe.environment", "database.rows", "database.environment")
+"""Tables whose keys are names of the repository's own."""
 
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys(
@@ -94,18 +103,23 @@ class RepositorySettings:
     @property
     def images(self) -> tuple[str, ...]:
         """Images that this file chose; untrusted until the user agreed."""
-        return tuple(self.recipe[key] for key in ("image", "engine_image") if key in self.recipe)
+        named = tuple(self.recipe[key] for key in ("image", "engine_image") if key in self.recipe)
+        return (*named, *self.recipe.get("services", {}).values())
 
     @staticmethod
     def parse(content: bytes, name: str = "bedev.toml") -> RepositorySettings:
         """Read the untrusted file. Raises UsageError that names the line, the key and what is allowed."""
         file = TomlFile(content, name)
         _refuse(file, file.data, "", 0)
-        file.table("", {}, ("recipe", "database", "scenario"))
-        recipe = file.table("recipe", _RECIPE)
+        top = file.table("", {"services": "text table"}, ("recipe", "database", "scenario"))
+        recipe = {**file.table("recipe", _RECIPE), **top}
         database = file.table("database", _DATABASE)
         wanted = file.table("scenario", _SCENARIO)
         _check_recipe(file, recipe)
+        _check_services(file, recipe.get("services", {}))
+        if "environment" in database:
+            _check_environment(file, "database.environment", database["environment"])
+            recipe["database_environment"] = database["environment"]
         if "image" in database:
             check_image(database["image"], file.where("database", "image"))
             recipe["engine_image"] = database["image"]
@@ -134,7 +148,12 @@ class RepositorySettings:
                 where=file.where("scenario"),
                 next_step='Give it http, command or sql: http = ["GET /api/users"]',
             )
-        homes = {"engine": ("database", "engine"), "engine_image": ("database", "image")}
+        homes = {
+            "engine": ("database", "engine"),
+            "engine_image": ("database", "image"),
+            "database_environment": ("database", "environment"),
+            "services": ("services",),
+        }
         return RepositorySettings(
             stack=stack,
             engine=recipe.get("engine", ""),
@@ -153,13 +172,14 @@ class RepositorySettings:
         """The recipe with these overrides, each recorded as a Finding.
 
         Another image or other packages mean that the stack's own image lines may not fit: they go.
-        `environment` adds to the stack's.
+        The tables (`environment`, `services`, `database_environment`) add to the stack's.
         """
         if not self.recipe:
             return recipe
         changes = dict(self.recipe)
-        if "environment" in changes:
-            changes["environment"] = {**recipe.environment, **changes["environment"]}
+        for key in ("environment", "services", "database_environment"):
+            if key in changes:
+                changes[key] = {**getattr(recipe, key), **changes[key]}
         if "image" in changes or "packages" in changes:
             changes["image_lines"] = ()
         found = tuple(
@@ -188,7 +208,7 @@ def _refuse(file: TomlFile, data: Mapping[str, Any], table: str, depth: int) -> 
                 "~/.config/bedev/config.toml.",
             )
         inner = f"{table}.{key}" if table else key
-        if isinstance(value, dict) and depth < 8 and inner not in ("recipe.environment", "database.rows"):
+        if isinstance(value, dict) and depth < 8 and inner not in _FREE_NAMES:
             _refuse(file, value, inner, depth + 1)
 
 
@@ -202,35 +222,74 @@ def _check_recipe(file: TomlFile, recipe: Mapping[str, Any]) -> None:
                 where=file.where("recipe", "packages"),
                 next_step="Names are small letters, digits, '+', '-' and '.': \"php-mysql\"",
             )
-    for variable in recipe.get("environment", {}):
-        if not VARIABLE.fullmatch(variable) or variable.startswith("BEDEV_"):
-            raise UsageError(
-                f"{variable!r} cannot be set in the application's environment.",
-                where=file.where("recipe.environment", variable),
-                next_step="Use letters, digits and underscores; BEDEV_* is reserved.",
-            )
+    _check_environment(file, "recipe.environment", recipe.get("environment", {}))
+    if recipe.get("migration_style", "sql") != "sql":
+        raise UsageError(
+            f"{recipe['migration_style']!r} is not a style of migrations that bedev can write.",
+            where=file.where("recipe", "migration_style"),
+            next_step='Write "sql" where migrations are SQL files, or leave it out.',
+        )
     if not 0 < recipe.get("served_port", 8000) < 65536:
         raise UsageError(
             "served_port is not a port.",
             where=file.where("recipe", "served_port"),
             next_step="Write the port on which `serve` listens, 1 to 65535.",
         )
-    for pattern in recipe.get("test_paths", ()):
-        if not pattern or pattern.startswith("/") or ".." in pattern.split("/"):
+    for key in ("test_paths", "test_config", "migration_paths", "generated"):
+        for pattern in recipe.get(key, ()):
+            if not pattern or pattern.startswith("/") or ".." in pattern.split("/"):
+                raise UsageError(
+                    f"{pattern!r} is not a pattern of files in the repository.",
+                    where=file.where("recipe", key),
+                    next_step='For instance: "tests/**"',
+                )
+    for name in recipe.get("test_databases", ()):
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", name):
             raise UsageError(
-                f"{pattern!r} is not a pattern of files in the repository.",
-                where=file.where("recipe", "test_paths"),
-                next_step='For instance: "tests/**"',
+                f"{name!r} is not a name for a test database.",
+                where=file.where("recipe", "test_databases"),
+                next_step="Names are letters, digits and underscores.",
             )
-    for key, placeholder, why in (
-        ("test", "{junit}", "the path of the JUnit report that it writes"),
-        ("rollback", "{steps}", "the number of migrations that it undoes"),
+    for key, placeholders, why in (
+        ("test", ("{junit}", "{tap}"), "the path of the report that it writes, JUnit XML or TAP"),
+        ("rollback", ("{steps}",), "the number of migrations that it undoes"),
     ):
-        if recipe.get(key) and placeholder not in recipe[key]:
+        if recipe.get(key) and not any(placeholder in recipe[key] for placeholder in placeholders):
             raise UsageError(
-                f"{key} has no {placeholder}.",
+                f"{key} has no {' or '.join(placeholders)}.",
                 where=file.where("recipe", key),
-                next_step=f"Put {placeholder} where the command takes {why}.",
+                next_step=f"Put {' or '.join(placeholders)} where the command takes {why}.",
+            )
+
+
+def _check_environment(file: TomlFile, table: str, variables: Mapping[str, str]) -> None:
+    for variable in variables:
+        if not VARIABLE.fullmatch(variable) or variable.startswith("BEDEV_"):
+            raise UsageError(
+                f"{variable!r} cannot be set in the application's environment.",
+                where=file.where(table, variable),
+                next_step="Use letters, digits and underscores; BEDEV_* is reserved.",
+            )
+
+
+def _check_services(file: TomlFile, images: Mapping[str, str]) -> None:
+    for kind, image in images.items():
+        if kind not in services.names():
+            raise UsageError(
+                f"There is no service named {kind!r}.",
+                where=file.where("services", kind),
+                next_step=f"bedev can start {', '.join(services.names())}: "
+                '[services] redis = "redis:7". The database is not one of them: [database] engine.',
+            )
+        check_image(image, file.where("services", kind))
+    ports: dict[int, str] = {}
+    for kind in images:
+        other = ports.setdefault(services.load(kind).port, kind)
+        if other != kind:
+            raise UsageError(
+                f"{kind} and {other} have the same port, and a pod has one network.",
+                where=file.where("services", kind),
+                next_step="Leave one of them out.",
             )
 
 

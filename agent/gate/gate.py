@@ -268,6 +268,10 @@ def _proof(
             "rows": dict(facts.rows) if facts else {},
             "app_image": case.brought.sandbox.image_digest(case.brought.app_image),
             "db_image": case.brought.sandbox.image_digest(case.brought.db_image),
+            "service_images": {
+                kind: case.brought.sandbox.image_digest(image)
+                for kind, image in case.brought.services.items()
+            },
             "seconds": dict(case.seconds),
             "plans": {side: [_plan(p) for p in plans] for side, plans in case.plans.items()},
         },
