@@ -15,9 +15,7 @@ from bedev.sandboxes.engines.engine import Statement
 from bedev.sandboxes.errors import UsageError
 from bedev.sandboxes.stacks.stack import TracedQuery
 from bedev.tools.database.workload import Workload, build, n_plus_one
-from bedev.tools.scenarios.compare import Answer
-from bedev.tools.scenarios.scenario import Question, Scenario
-from bedev.tools.workbench import Known
+from bedev.tools.scenarios.scenario import Scenario
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,6 @@ class Baseline:
     questions: tuple[Any, ...]
     seconds: float
     work: int
-    known: tuple[Known, ...] = ()
     varied: tuple[str, ...] = ()
 
 
@@ -40,9 +37,8 @@ def measure_baseline(app: Application, scenario: Scenario, seed: int, screen: Sc
     http = any(q.kind == "http" for q in scenario.questions)
     if http:
         app.serve(scenario.as_user, trace=True)
-    answers: dict[Question, Answer] = {}
     for question in scenario.questions:
-        answer = answers[question] = measure.first_answer(app, question, scenario)
+        answer = measure.first_answer(app, question, scenario)
         refused = measure.refusal(answer)
         if refused:
             refused = answer.header("X-Bedev-Error") or refused
@@ -51,15 +47,11 @@ def measure_baseline(app: Application, scenario: Scenario, seed: int, screen: Sc
                 where="the scenario",
                 detail=first_error(app.server_log()),
             )
-    asked: dict[Question, tuple[int, float]] = {}
     statements: list[Statement] = []
     traced: list[TracedQuery] = []
     seconds = 0.0
     for question in scenario.questions:
         took, sent, traces = measure.captured(app, question, scenario)
-        queries = sum(query.calls for query in build(sent, dialect=app.engine.dialect))
-        # as trace_command measures the workspace: with the trace on, without capture
-        asked[question] = (queries, measure.ask(app, question, scenario)[1])
         statements.extend(sent)
         traced.extend(traces)
         seconds += took
@@ -67,11 +59,7 @@ def measure_baseline(app: Application, scenario: Scenario, seed: int, screen: Sc
     measure.prepare(app, scenario)
     screen.detail("which values the scenario takes")
     questions, _, varied = measure.variants(app, scenario, seed)
-    known = tuple(
-        Known(q, answers[q], asked[q][0], work(measure.counted(app, q, scenario)), asked[q][1])
-        for q in scenario.questions
-    )
-    total = sum(k.work for k in known)
+    total = sum(work(measure.counted(app, q, scenario)) for q in scenario.questions)
     return Baseline(
         workload,
         n_plus_one(workload),
@@ -79,7 +67,6 @@ def measure_baseline(app: Application, scenario: Scenario, seed: int, screen: Sc
         questions,
         seconds,
         total,
-        known,
         tuple(varied),
     )
 

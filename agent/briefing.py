@@ -24,6 +24,7 @@ MOST_TABLES = 3
 MOST_SITES = 6
 MOST_FILES = 3
 AROUND = 14
+AFTER = 6
 
 
 def opening(
@@ -72,7 +73,7 @@ def opening(
             lines += [f"    {line}" for line in draw(plan, dialect).splitlines()[:MOST_PLAN_LINES]]
         lines.append("")
     for title, text in looked:
-        lines += [f"{title}:", text, ""]
+        lines += [f"{title}: {text}", ""] if "\n" not in text else [f"{title}:", text, ""]
     lines += excerpts(subject, baseline)
     lines.append("Find the cause, remove it, measure, and propose.")
     return "\n".join(lines)
@@ -92,7 +93,7 @@ def excerpts(subject: Subject, baseline: Baseline) -> list[str]:
             continue
         text = content.decode("utf-8", "replace").splitlines()
         shown = sorted(
-            {n for mark in marks for n in range(mark - AROUND, mark + AROUND + 1) if 1 <= n <= len(text)}
+            {n for mark in marks for n in range(mark - AROUND, mark + AFTER + 1) if 1 <= n <= len(text)}
         )
         lines.append(f"{path} (part of it):")
         for before, number in zip([0, *shown], shown, strict=False):

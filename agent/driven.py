@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,9 +25,12 @@ from bedev.agent.stage import Stage
 from bedev.sandboxes.application import Application, TestRun
 from bedev.sandboxes.errors import BedevError
 from bedev.sandboxes.patterns import matches
+from bedev.sandboxes.stacks.stack import framework
 from bedev.tools import tool as tools
+from bedev.tools.scenarios.ask import writes
+from bedev.tools.scenarios.measured import measure_question
 from bedev.tools.scenarios.scenario import Scenario
-from bedev.tools.workbench import Workbench
+from bedev.tools.workbench import Known, Workbench
 
 MOST_CONVERSATIONS = 4
 TEST_SECONDS = 900.0
@@ -51,7 +55,9 @@ def drive(
     """
     toolbox = all_tools()
     talk = Conversation.replay(stage.journal)
-    bench = _bench(stage, scenario, baseline, talk.edits if talk else {})
+    with stage.screen.step("what base does, query by query"):
+        known = _known(app, scenario)
+    bench = _bench(stage, scenario, known, talk.edits if talk else {})
     desk = _desk(stage, bench, scenario)
     budget = Budget(mind.limits, mind.model.price, conversation.spent(stage.journal))
     desk.proposed = lambda: _count(budget)
@@ -129,8 +135,29 @@ def _begin(
     )
 
 
+def _mask_key(stage: Stage) -> bytes:
+    """Secret to the model and the same in every process of this run."""
+    for record in stage.journal.records():
+        if record.kind == "mask":
+            return bytes.fromhex(str(record.fields["key"]))
+    key = secrets.token_bytes(16)
+    stage.journal.append("mask", key=key.hex())
+    return key
+
+
+def _known(app: Application, scenario: Scenario) -> tuple[Known, ...]:
+    """What base does for each question of the scenario, measured as the tools measure the workspace."""
+    if any(q.kind == "http" for q in scenario.questions):
+        app.serve(scenario.as_user, trace=True)
+    return tuple(
+        Known.of(measure_question(app, question, scenario, rows=True))
+        for question in scenario.questions
+        if not writes(question)
+    )
+
+
 def _bench(
-    stage: Stage, scenario: Scenario, baseline: Baseline, edits: Mapping[str, bytes | None]
+    stage: Stage, scenario: Scenario, known: Sequence[Known], edits: Mapping[str, bytes | None]
 ) -> Workbench:
     def open_application(edits: Mapping[str, bytes | None]) -> Application:
         return Application.open(
@@ -141,7 +168,8 @@ def _bench(
         open_application=open_application,
         base=stage.subject.tree,
         scenario=scenario,
-        known=baseline.known,
+        known=known,
+        mask_key=_mask_key(stage),
         seed=stage.wish.seed,
         show_values=stage.request.show_values,
         refuse=lambda path: _refusal(stage, path),
@@ -201,7 +229,8 @@ def _opening(stage: Stage, app: Application, bench: Workbench, why: str, baselin
             f"tests on base: {len(tests.passed)} pass" + (f", {red} are red and set aside" if red else "")
         )
     app.close()
-    looked = []
+    told = framework(stage.subject.stack, bench.app.pod.app)
+    looked = [("Framework", told)] if told else []
     with stage.screen.step("indexes tried on a grown copy"):
         looked += _looked(bench, "database_schema", *({"table": t} for t in briefing.dear_tables(baseline)))
         looked += _looked(bench, "advise_indexes", {})
