@@ -1,7 +1,8 @@
 """The whole schema of a PostgreSQL database as text that is equal for equal schemas, from its catalogues.
 
 Left out: what belongs to an extension (the extension itself is named), bedev's own schema, owners, grants,
-and what rows change (a sequence's last value). The order of columns counts. An index that a failed
+and what rows or the server change: a sequence's last value, and options of columns other than n_distinct
+(17.12 writes a number of its own there, pg_attver). The order of columns counts. An index that a failed
 CREATE INDEX CONCURRENTLY left behind is marked.
 """
 
@@ -71,7 +72,8 @@ PARTS: tuple[tuple[str, str], ...] = (
         "CASE WHEN a.attnotnull THEN 'NOT NULL' END, 'IDENTITY ' || NULLIF(a.attidentity::text, ''), "
         "CASE WHEN a.attgenerated <> '' THEN 'GENERATED' END, 'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid), "
         "'COLLATE ' || quote_ident(l.collname), 'STORAGE ' || NULLIF(a.attstorage, t.typstorage)::text, "
-        "'STATISTICS ' || NULLIF(a.attstattarget, -1)::text, a.attoptions::text), E'\\n' ORDER BY a.attnum) "
+        "'STATISTICS ' || NULLIF(a.attstattarget, -1)::text, (SELECT string_agg(o, ' ' ORDER BY o) FROM "
+        "unnest(a.attoptions) o WHERE o LIKE 'n_distinct%')), E'\\n' ORDER BY a.attnum) "
         "FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "
         "LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum "
         "LEFT JOIN pg_collation l ON l.oid = a.attcollation AND l.collname <> 'default' "
