@@ -147,8 +147,8 @@ def install_steps(dependencies: Dependencies, engine: str) -> tuple[tuple[str, .
         )
     elif dependencies.manager == "pdm":
         command = (
-            f"{tool} pdm && {venv} {ENVIRONMENT} && PDM_IGNORE_SAVED_PYTHON=1 VIRTUAL_ENV={ENVIRONMENT} "
-            f"{TOOLS}/bin/pdm sync --no-self -G :all"
+            f"{tool} 'pdm[locked]' && {venv} {ENVIRONMENT} && PDM_IGNORE_SAVED_PYTHON=1 "
+            f"VIRTUAL_ENV={ENVIRONMENT} {TOOLS}/bin/pdm sync --no-self -G :all"
         )
     elif dependencies.manager == "pipenv":
         command = (
