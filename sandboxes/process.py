@@ -14,6 +14,7 @@ import json
 import secrets
 import shlex
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -22,7 +23,7 @@ from bedev.sandboxes import process_programs, process_store
 from bedev.sandboxes.docker_images import SETUP_HOME
 from bedev.sandboxes.docker_parts import BASE_ENVIRONMENT
 from bedev.sandboxes.docker_sweep import CacheUsage, SweepReport
-from bedev.sandboxes.errors import SandboxBroken, UsageError
+from bedev.sandboxes.errors import SandboxBroken, SetUpFailed, UsageError
 from bedev.sandboxes.full_disk import FullDisk, reason_of
 from bedev.sandboxes.process_box import ProcessBox, limits_of
 from bedev.sandboxes.process_paths import Places, Ports
@@ -42,6 +43,7 @@ from bedev.sandboxes.sandbox import (
     SetUpStep,
     TreeFile,
 )
+from bedev.sandboxes.services import service as services
 from bedev.sandboxes.shell import OUTPUT_FOLDER
 
 SETUP_MEMORY_MB = 4096
@@ -51,10 +53,18 @@ _BEDEV = "/bedev"
 class ProcessPod:
     """See `sandbox.Pod`."""
 
-    def __init__(self, folder: Path, app: ProcessBox, db: ProcessBox | None, probe: ProcessProbe) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        app: ProcessBox,
+        db: ProcessBox | None,
+        services: Sequence[ProcessBox],
+        probe: ProcessProbe,
+    ) -> None:
         self.folder = folder
         self.app = app
         self.probe = probe
+        self.services = tuple(services)
         self._db = db
         self._held: list[IO[bytes]] = []
         self._lock = threading.Lock()
@@ -84,11 +94,11 @@ class ProcessPod:
             if self.closed:
                 return
             self.closed = True
-        for box in (self.app, self._db):
+        for box in (self.app, self._db, *self.services):
             if box is not None:
                 box.close()
         self.probe.close()
-        process_store.remove(self.folder)
+        process_store.remove_later(self.folder)
         for file in self._held:
             file.close()
 
@@ -276,8 +286,20 @@ class ProcessSandbox:
         if spec.db_image is not None or spec.shared_data:
             places = self._places(folder, spec.db_image or spec.app_image, "tmp-db", ports, templates)
             db = self._box("db", folder, places, images[::-1], {}, 2 * spec.memory_mb, "tmp-db", marker)
-        probe = start_probe(app_places, folder, marker)
-        pod = ProcessPod(folder, app, db, probe)
+        others = []
+        for kind, other in spec.services.items():
+            held.append(self._store.hold(self._image(other)[0]))
+            places = self._places(folder, other, f"tmp-{kind}", ports)
+            others.append(
+                self._box(kind, folder, places, (other,), {}, spec.memory_mb, f"tmp-{kind}", marker)
+            )
+        pod = ProcessPod(folder, app, db, others, start_probe(app_places, folder, marker))
+        try:
+            for box in others:
+                start_service(services.load(box.name), box, pod.probe)
+        except BaseException:
+            pod.close()
+            raise
         pod.hold(held)
         return pod
 
@@ -355,6 +377,7 @@ class ProcessSandbox:
             root / f"{tmp}-out",
             own,
             limits_of(memory_mb),
+            5 if name == "set-up" else 0,  # what is measured shares the processor as the probe does
             marker or f"{self._store.name}/{root.name}",
         )
 
@@ -365,6 +388,23 @@ class ProcessSandbox:
         for pod in pods:
             pod.close()
         self._store.close()
+
+
+def start_service(kind: services.Kind, box: ProcessBox, probe: ProcessProbe) -> None:
+    """Start a server beside the database. Its own question whether it is ready would go to the port that the
+    recipe knows, where somebody else's may listen. Raises SetUpFailed with its log's last lines."""
+    assert box.places.ports is not None
+    box.places.ports.of(kind.port)
+    running = box.start(kind.name, kind.command, cwd="/tmp", env=kind.environment)
+    deadline = time.monotonic() + services.START_SECONDS
+    while not probe.wait_for_port(kind.port, 0.2):
+        if time.monotonic() > deadline or not running.alive():
+            raise SetUpFailed(
+                f"{kind.title} did not start.",
+                where=f"[services] {kind.name}: {kind.command}",
+                next_step="Start it by hand to see why, or use containers: --sandbox docker",
+                detail="\n".join(running.log().splitlines()[-20:]),
+            )
 
 
 def sweep(state: Path, include_caches: bool = False, older_than_seconds: float = 0.0) -> SweepReport:

@@ -39,7 +39,7 @@ _SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}\Z")
 
 class ProcessBox:
     """See `sandbox.Box`. `marker` is this pod's word in the environment of its processes; `outputs` a folder
-    of its own for what commands write; `limits` as setrlimit(2) names them."""
+    of its own for what commands write; `limits` as setrlimit(2) names them; `nice` as nice(2) adds it."""
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class ProcessBox:
         outputs: Path,
         environment: Mapping[str, str],
         limits: Mapping[str, int],
+        nice: int,
         marker: str,
     ) -> None:
         self.name = name
@@ -55,6 +56,7 @@ class ProcessBox:
         self._outputs_folder = outputs
         self._environment = {k: places.value(k, v) for k, v in environment.items()}
         self._limits = dict(limits)
+        self._nice = nice
         self._marker = marker
         self._bash = shutil.which("bash", path=self._environment.get("PATH")) or "/bin/bash"
         self._outputs: collections.OrderedDict[str, int] = collections.OrderedDict()
@@ -137,7 +139,7 @@ class ProcessBox:
             "environment": environment,
             "stderr": "",
             "limits": self._limits,
-            "nice": 5,
+            "nice": self._nice,
             "umask": 0o022,
             **files,
         }

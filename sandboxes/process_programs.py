@@ -53,6 +53,9 @@ NEEDS: Mapping[str, Needs] = {
         f"{_APT} postgresql; brew install postgresql",
         root=False,
     ),
+    "redis": Needs("Redis", (("redis-server",),), f"{_APT} redis-server; brew install redis"),
+    "valkey": Needs("Valkey", (("valkey-server",),), f"{_APT} valkey-server; brew install valkey"),
+    "memcached": Needs("Memcached", (("memcached",),), f"{_APT} memcached; brew install memcached"),
 }
 """By the last word of an image's name, without its tag."""
 

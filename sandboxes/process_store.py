@@ -21,6 +21,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -68,8 +69,6 @@ class Store:
         """Put a finished folder in its place. Where another process was faster, its folder stands."""
         with open(made / SEAL, "w", encoding="ascii") as file:
             json.dump(facts, file)
-            file.flush()
-            os.fsync(file.fileno())
         place = self.root / kind / _checked(key)
         try:
             os.rename(made, place)
@@ -113,7 +112,7 @@ class Store:
         )
 
     def close(self) -> None:
-        remove(self.run_folder)
+        remove_later(self.run_folder)
 
 
 # -- what is left, and what caches hold
@@ -176,6 +175,25 @@ def remove(folder: Path) -> None:
 
     if not folder.is_symlink():
         shutil.rmtree(folder, onerror=allow)
+
+
+def remove_later(folder: Path) -> None:
+    """The same by a process that nobody waits for: ten thousand small files take seconds on a busy
+    disk. What it is kept from removing, the next sweep finds."""
+    code = 'rm -rf -- "$1" 2>/dev/null || { chmod -R u+rwx -- "$1"; rm -rf -- "$1"; }'
+    with contextlib.suppress(OSError):
+        gone = folder.with_name(f"{folder.name}.gone")
+        os.rename(folder, gone)
+        remover = subprocess.Popen(
+            ["/bin/sh", "-c", code, "sh", str(gone)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={"PATH": "/usr/bin:/bin"},
+            cwd="/",
+            start_new_session=True,
+        )
+        threading.Thread(target=remover.wait, name="bedev-removing", daemon=True).start()
 
 
 def copy(source: Path, target: Path) -> None:
@@ -247,7 +265,7 @@ def _start_token(pid: int) -> str:
 
 def _is_orphan(name: str) -> bool:
     """Whether a run's folder is of this machine and user, and its process is dead."""
-    parts = name.split("-")
+    parts = name.removesuffix(".gone").split("-")
     if len(parts) != 4 or not name.startswith(_prefix()) or not parts[1].isdigit():
         return False
     return _start_token(int(parts[1])) != parts[2]

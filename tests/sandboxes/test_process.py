@@ -28,6 +28,7 @@ from bedev.sandboxes.sandbox import (
     SetUpStep,
     TreeFile,
 )
+from bedev.sandboxes.services import service
 
 from . import contract, contract_pods, contract_probe
 
@@ -234,12 +235,10 @@ class TestPod(contract_pods.PodContract):
     ) -> None:
         opened = sandbox.open_pod(PodSpec(app_image=image, tree=tree), quiet)
         opened.app.start("daemon", f"setsid bash -c 'exec -a marker-{marker} sleep 99' & sleep 99")
-        real = opened.app.run("printf %s $PWD >place; stat -c %i .").stdout.text
-        assert real
-        before = {p.name for p in (state / "process" / "runs").glob("*/p*")}
+        folder = opened.folder  # type: ignore[attr-defined]
+        assert folder.is_relative_to(state)
         opened.close()
-        after = {p.name for p in (state / "process" / "runs").glob("*/p*")}
-        assert len(before - after) == 1
+        assert not folder.exists()
         listing = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
         assert f"marker-{marker}" not in listing
 
@@ -384,6 +383,37 @@ time.sleep(60)
 """
 
 
+class TestServers:
+    """Servers beside the application; a program that listens stands in for them."""
+
+    LISTENS = service.Kind(
+        "redis", "Redis", 6379, "exec python3 -m http.server 6379 --bind 127.0.0.1", "false"
+    )
+
+    def test_a_server_of_the_pod_answers_where_the_application_looks_for_it(
+        self, sandbox: Sandbox, image: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(service, "load", lambda name: self.LISTENS)
+        pods = [
+            sandbox.open_pod(PodSpec(app_image=image, tree="", services={"redis": image}), quiet)
+            for _ in range(2)
+        ]
+        code = "import os, urllib.request as r; print(r.urlopen(os.environ['REDIS_URL']).status)"
+        for pod in pods:
+            seen = pod.app.run(f'python3 -c "{code}"', env={"REDIS_URL": "http://127.0.0.1:6379/"})
+            assert seen.stdout.text == "200\n"
+            pod.close()
+
+    def test_one_that_does_not_start_is_said_with_its_last_words(
+        self, sandbox: Sandbox, image: str, monkeypatch: pytest.MonkeyPatch, state: Path
+    ) -> None:
+        ends = service.Kind("redis", "Redis", 6379, "echo no luck; exit 1", "false")
+        monkeypatch.setattr(service, "load", lambda name: ends)
+        with pytest.raises(SetUpFailed, match="Redis did not start") as caught:
+            sandbox.open_pod(PodSpec(app_image=image, tree="", services={"redis": image}), quiet)
+        assert "no luck" in caught.value.detail
+
+
 class TestWhatIsLeft:
     def leave(self, state: Path, marker: str) -> subprocess.Popen[str]:
         child = subprocess.Popen(
@@ -411,6 +441,8 @@ class TestWhatIsLeft:
         assert not (runs / name).exists()
         assert not opened.has_template("half")
         opened.close()
+        while any(runs.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.05)
         assert not any(runs.iterdir())
 
     def test_what_outlived_its_supervisor_is_found_by_its_marker(self, tmp_path: Path) -> None:
