@@ -13,11 +13,12 @@ from bedev.sandboxes.recipe import TreeReader
 from bedev.sandboxes.stacks.laravel.database import read_database_config
 from bedev.sandboxes.stacks.laravel.environment import example_file
 from bedev.sandboxes.stacks.laravel.manifest import read_manifest
+from bedev.sandboxes.stacks.laravel.suite import test_environment
 from bedev.sandboxes.stacks.stack import MigrationFile
 from bedev.sandboxes.stacks.tree_text import text_of
 
 FOLDER = "database/migrations/"
-LONGEST_NAME = 64  # of an identifier in MySQL and MariaDB; PostgreSQL cuts at 63
+LONGEST_NAME = 63  # of an identifier in PostgreSQL; in MySQL and MariaDB 64
 _NAME = re.compile(r"(\d{4}_\d{2}_\d{2}_\d{6})_(\w+)\.php")
 
 
@@ -37,9 +38,16 @@ def index_name(index: IndexSpec) -> str:
 
 
 def write_migration(
-    tree: TreeReader, indexes: Sequence[IndexSpec], moment: str, schema: Schema | None = None
+    tree: TreeReader,
+    indexes: Sequence[IndexSpec],
+    moment: str,
+    schema: Schema | None = None,
+    engine: str = "",
 ) -> MigrationFile:
     """A migration that adds `indexes` and whose down() removes them; see `Stack.write_migration`.
+
+    On PostgreSQL an index is built beside writers only with CONCURRENTLY, which Laravel's schema builder has
+    no word for before version 12, and which no transaction allows.
 
     `schema` is the database's at base, where it is known: with it, down() gives a foreign key back the index
     that the server had made for it (see `_foreign_key_indexes`). Raises UsageError for names that no
@@ -56,19 +64,26 @@ def write_migration(
     up: list[str] = []
     down: list[str] = []
     prefix = _prefix(tree)
+    concurrently = engine == "postgres"
     for table, its in tables.items():
         up.append(_schema_table(table, prefix, [_add(index, prefix) for index in its]))
     for table, its in reversed(list(tables.items())):
-        restored = _foreign_key_indexes(schema.table(table) if schema else None, its)
+        restored = _foreign_key_indexes(schema.table(table) if schema and not concurrently else None, its)
         down.extend(
             _restore(table, prefix, name, columns, style.has_index) for name, columns in restored.items()
         )
         down.append(_schema_table(table, prefix, [_drop(index, prefix) for index in reversed(its)]))
-    body = _method("up", up, style) + "\n" + _method("down", down, style)
-    uses = ["Illuminate\\Database\\Migrations\\Migration", "Illuminate\\Database\\Schema\\Blueprint"]
-    if any("DB::" in part for part in down):
-        uses.append("Illuminate\\Support\\Facades\\DB")
-    uses.append("Illuminate\\Support\\Facades\\Schema")
+    start = ""
+    if concurrently:
+        elsewhere = _tests_elsewhere(tree)
+        up = _concurrent(_CREATE, indexes, up if elsewhere else [])
+        down = _concurrent(_DROP, indexes[::-1], down if elsewhere else [])
+        start = f"    {_BESIDE_WRITERS}\n    public $withinTransaction = false;\n\n"
+    body = start + _method("up", up, style) + "\n" + _method("down", down, style)
+    uses = ["Illuminate\\Database\\Migrations\\Migration"]
+    for name in ("Database\\Schema\\Blueprint", "Support\\Facades\\DB", "Support\\Facades\\Schema"):
+        if re.search(rf"(?<!\w){name.rpartition(chr(92))[2]}(?: \$table|::)", body):
+            uses.append(f"Illuminate\\{name}")
     opening = f"class {class_name} extends Migration" if style.named else "return new class extends Migration"
     text = "<?php\n\n"
     text += "declare(strict_types=1);\n\n" if style.strict else ""
@@ -211,6 +226,37 @@ def _restore(table: str, prefix: str, name: str, columns: tuple[str, ...], has_i
         + "".join(f"    {line}\n" for line in inner.splitlines())
         + "}\n"
     )
+
+
+_BESIDE_WRITERS = "// The index is built while rows are written, which no transaction allows."
+_AGAIN = "// A build that failed has left an invalid index behind.\n"
+_CREATE = (
+    'drop index concurrently if exists "{name}"',
+    'create {unique}index concurrently "{name}" on "{table}" ({columns})',
+)
+_DROP = ('drop index concurrently if exists "{name}"',)
+
+
+def _concurrent(forms: Sequence[str], indexes: Sequence[IndexSpec], otherwise: Sequence[str]) -> list[str]:
+    """Statements of PostgreSQL; `otherwise` is for other servers, where the tests run on one."""
+    statements = _AGAIN if forms is _CREATE else ""
+    for index in indexes:
+        columns = ", ".join(f'"{column}"' for column in index.columns)
+        unique = "unique " if index.unique else ""
+        for form in forms:
+            sql = form.format(name=index_name(index), table=index.table, columns=columns, unique=unique)
+            statements += f"DB::statement('{sql}');\n"
+    if not otherwise:
+        return [statements]
+    inner = "".join(f"    {line}\n" if line else "\n" for line in "\n".join(otherwise).splitlines())
+    other = f"if (DB::connection()->getDriverName() !== 'pgsql') {{\n{inner}\n    return;\n}}\n"
+    return [other, statements]
+
+
+def _tests_elsewhere(tree: TreeReader) -> bool:
+    """Whether the tests run on another server than PostgreSQL (SQLite in memory)."""
+    said = test_environment(tree).get("DB_CONNECTION")
+    return said is not None and said[0] != "pgsql"
 
 
 def _schema_table(table: str, prefix: str, lines: Sequence[str]) -> str:

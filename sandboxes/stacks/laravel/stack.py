@@ -132,7 +132,7 @@ class Laravel:
         schema: Schema | None = None,
         engine: str = "",
     ) -> MigrationFile:
-        return migration.write_migration(tree, indexes, moment, schema)
+        return migration.write_migration(tree, indexes, moment, schema, engine)
 
     def default_index_name(self, index: IndexSpec) -> str:
         return migration.default_index_name(index)
