@@ -58,7 +58,8 @@ def explain(session: SqlSession, sql: str, analyze: bool) -> Plan:
     lines = _tree([(int(number), int(parent), str(text)) for number, parent, _, text in rows])
     counted = analyze and bare == statement and is_reading(statement)
     named = step_rows.Named.of(session, bare)
-    root = _Maker(session, named, counted).root(lines)
+    gathers = any(text.startswith("USE TEMP B-TREE") for _, _, _, text in rows)
+    root = _Maker(session, named, counted, gathers).root(lines)
     found = (*plan_findings.findings(root), *_automatic(root))
     return Plan("sqlite", sql, root, found, counted, [text for _, _, _, text in rows])
 
@@ -93,10 +94,10 @@ def _automatic(root: PlanNode) -> list[PlanFinding]:
 class _Maker:
     """Makes nodes of lines, with the rows that statistics and counting give."""
 
-    def __init__(self, session: SqlSession, named: step_rows.Named, counted: bool) -> None:
+    def __init__(self, session: SqlSession, named: step_rows.Named, counted: bool, gathers: bool) -> None:
         self._named = named
         self._statistics = ddl.statistics(session)
-        self._counter = step_rows.Counter(session, named, ANALYZE_SECONDS) if counted else None
+        self._counter = step_rows.Counter(session, named, ANALYZE_SECONDS, gathers) if counted else None
 
     def root(self, lines: Sequence[Line]) -> PlanNode:
         children = self._nodes(lines, top=True)
@@ -146,7 +147,7 @@ class _Maker:
         if not top or self._counter is None:
             return node
         loops, rows = self._counter.step(alias, step["verb"] == "SCAN", columns)
-        expected = node.estimated_rows
+        expected = None if self._counter.ended_early() else node.estimated_rows
         return replace(
             node,
             loops=loops,

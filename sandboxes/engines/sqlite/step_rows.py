@@ -26,7 +26,7 @@ class Named:
     outer: frozenset[str] = frozenset()
     order: str = "its order"
     simple: bool = False
-    ends_early: bool = False
+    limited: Any = None  # the statement, where a LIMIT may end its steps early
 
     def table(self, alias: str) -> str:
         return self.by_alias.get(alias.lower(), alias)
@@ -62,8 +62,8 @@ class Named:
                 outer.add(join.this.alias_or_name.lower())
             else:
                 conditions += _parts(join.args.get("on"))
-        early = tree.args.get("limit") is not None and not order and not tree.args.get("group")
-        early = early and not any(tree.find_all(exp.AggFunc))
+        early = tree.args.get("limit") is not None and not tree.args.get("group")
+        early = early and not any(tree.find_all(exp.AggFunc)) and not tree.args.get("distinct")
         return cls(
             names,
             keys,
@@ -71,7 +71,7 @@ class Named:
             frozenset(outer),
             words,
             simple=True,
-            ends_early=early,
+            limited=tree if early else None,
         )
 
 
@@ -110,8 +110,10 @@ def _needs(part: Any, columns: Mapping[str, set[str]]) -> frozenset[str]:
 class Counter:
     """Counts step after step, in the plan's order."""
 
-    def __init__(self, session: SqlSession, named: Named, seconds: float) -> None:
+    def __init__(self, session: SqlSession, named: Named, seconds: float, gathers: bool) -> None:
+        """`gathers`: the plan sorts, so that no LIMIT ends a step before its last row."""
         self._session = session
+        self._ends_early = named.limited is not None and not gathers
         self._named = named
         self._seconds = seconds
         self._before: list[str] = []
@@ -125,8 +127,10 @@ class Counter:
             self._works = False
             return None, None
         loops = float(self._count(before, ())) if before and self._works else 1.0
-        if not self._works or (scans and self._named.ends_early):
-            return (loops if self._works else None), None
+        if not self._works:
+            return None, None
+        if self._ends_early:
+            return (loops, self._until_limit(name)) if scans and not before else (None, None)
         if scans:
             rows = float(self._count((name,), None))
             return (loops, loops * rows) if self._works else (None, None)
@@ -137,6 +141,35 @@ class Counter:
             return loops, None
         rows = float(self._count((*before, name), own))
         return (loops, rows) if self._works else (None, None)
+
+    def ended_early(self) -> bool:
+        """Whether rows that are expected of a scan of all say nothing, because a LIMIT ends it."""
+        return self._ends_early
+
+    def _until_limit(self, alias: str) -> float | None:
+        """Rows of a scan in the order of the rows' numbers up to the last one that is answered."""
+        from sqlglot import exp
+
+        order = self._named.limited.args.get("order")
+        keys = [e.this for e in order.expressions] if order else []
+        key = self._named.keys.get(alias, "rowid")
+        if len(self._named.by_alias) > 1 or any(k.name.lower() != key for k in keys) or len(keys) > 1:
+            return None
+        backwards = bool(order and order.expressions[0].args.get("desc"))
+        inner = self._named.limited.copy()
+        inner.set("expressions", [exp.alias_(exp.column("rowid"), "r")])
+        table = _quoted(self._named.table(alias))
+        last, side = ("MIN", ">=") if backwards else ("MAX", "<=")
+        try:
+            answered = self._session.query(
+                f"SELECT {last}(r), COUNT(*) FROM ({inner.sql(dialect='sqlite')})", timeout=self._seconds
+            ).rows[0]
+            limit = inner.args["limit"].expression.name
+            where = f" WHERE rowid {side} {int(answered[0])}" if answered[1] >= int(limit) > 0 else ""
+            counted = self._session.query(f"SELECT COUNT(*) FROM {table}{where}", timeout=self._seconds)
+        except (DatabaseError, ValueError, TypeError):
+            return None
+        return float(counted.scalar)
 
     def _uses(self, part: Any, columns: set[str]) -> bool:
         from sqlglot import exp

@@ -293,6 +293,24 @@ class TestSQLite(EngineContract):
         assert ("union", "") in accesses("SELECT 1 UNION ALL SELECT id FROM customers")
         assert accesses("SELECT id FROM customers ORDER BY id") == [("table", "index-scan")]
 
+    def test_a_limit_ends_a_scan_where_it_does(self, world: World) -> None:
+        def of(sql: str) -> tuple[float | None, set[str]]:
+            plan = world.engine.explain(world.reader, sql)
+            return nodes(plan)[-1].actual_rows, {name for name, _ in findings(plan)}
+
+        world.app.query("CREATE TABLE numbered (id INTEGER PRIMARY KEY, city VARCHAR)")
+        world.app.query("INSERT INTO numbered SELECT id, city FROM customers")
+        try:
+            assert of("SELECT * FROM numbered ORDER BY id LIMIT 26") == (26, set())
+            assert of("SELECT city FROM numbered WHERE city = 'city 7' ORDER BY id DESC LIMIT 2") == (
+                194,
+                {"full-scan"},
+            )
+            assert of("SELECT * FROM numbered WHERE city = 'none' LIMIT 5") == (ROWS, {"full-scan"})
+            assert of("SELECT * FROM numbered ORDER BY city LIMIT 5") == (ROWS, {"filesort", "full-scan"})
+        finally:
+            world.clear("numbered")
+
     # -- dumps
 
     def test_a_database_file_is_a_dump_too(self, world: World) -> None:
