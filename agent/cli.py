@@ -20,6 +20,7 @@ from bedev.agent.commands.demo import demo
 from bedev.agent.commands.doctor import doctor
 from bedev.agent.commands.fix import fix
 from bedev.agent.commands.gc import gc
+from bedev.agent.commands.init import init
 from bedev.agent.commands.models import models
 from bedev.agent.commands.resume import resume
 from bedev.agent.commands.runs import runs, show
@@ -55,7 +56,7 @@ def _interruptible(command: Callable[..., int]) -> Callable[..., int]:
     return call
 
 
-for command in (fix, verify, resume, runs, show, gc, doctor, demo, models):
+for command in (fix, verify, resume, runs, show, gc, init, doctor, demo, models):
     app.command()(_interruptible(command))
 
 

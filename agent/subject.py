@@ -54,6 +54,22 @@ class SubTree:
                 yield TreeFile(entry.path[cut:], int(entry.mode, 8), content)
 
 
+def sub_tree(repository: Repository, commit: str, path: str) -> SubTree:
+    """The files of a commit below `--path`. Raises UsageError where there is no such folder."""
+    path = posixpath.normpath(path) if path else ""
+    path = "" if path == "." else path
+    if path.startswith(("/", "..")):
+        raise UsageError(
+            f"--path {path} is not a folder of the repository.", next_step="Give it relative to the top."
+        )
+    tree = SubTree(repository.tree(commit), path)
+    if path and not tree.paths():
+        raise UsageError(
+            f"There is no folder {path!r} in {commit[:12]}.", next_step="Give --path a folder of the commit."
+        )
+    return tree
+
+
 @dataclass(frozen=True)
 class Subject:
     """One base commit with everything that detection and settings say of it."""
@@ -103,17 +119,8 @@ def open_subject(
 ) -> Subject:
     """Detect the recipe of base and apply its bedev.toml. Raises UsageError with what to do next."""
     sandboxes.load(sandbox)
-    path = posixpath.normpath(path) if path else ""
-    path = "" if path == "." else path
-    if path.startswith(("/", "..")):
-        raise UsageError(
-            f"--path {path} is not a folder of the repository.", next_step="Give it relative to the top."
-        )
-    tree = SubTree(repository.tree(base), path)
-    if path and not tree.paths():
-        raise UsageError(
-            f"There is no folder {path!r} in {base[:12]}.", next_step="Give --path a folder of the commit."
-        )
+    tree = sub_tree(repository, base, path)
+    path = tree.prefix.rstrip("/")
     content = tree.read("bedev.toml")
     own = RepositorySettings.parse(content) if content is not None else RepositorySettings()
     if engine and engine != own.engine:
