@@ -1,4 +1,4 @@
-"""Laravel on PostgreSQL: the environment points to it, and migrations build beside writers, again and again."""
+"""Laravel on PostgreSQL: the environment points to it; migrations build beside writers, again and again."""
 
 from __future__ import annotations
 
