@@ -89,7 +89,8 @@ def _migration(
         uses.insert(0, "from django.contrib.postgres.operations import AddIndexConcurrently")
     helper = _give_back(restored) if restored else ""
     if restored:
-        operations.append("        migrations.RunPython(migrations.RunPython.noop, give_back),\n")
+        undone = "migrations.RunPython(migrations.RunPython.noop, give_back, atomic=False)"
+        operations.append(f"        {undone},\n")
     dependencies = "".join(f'        ("{label}", "{name}"),\n' for name in _leaves(there, label))
     text = "\n".join(uses) + "\n\n\n" + helper + "class Migration(migrations.Migration):\n"
     text += "    atomic = False\n\n" if len(uses) > 1 else ""

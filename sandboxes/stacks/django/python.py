@@ -31,8 +31,8 @@ supports (docs.djangoproject.com, "What Python version can I use with Django?").
 ENVIRONMENT = "/work/.venv"
 TOOLS = "/tmp/bedev-tools"
 DRIVERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "mysql": ("PyMySQL", ("mysqlclient", "pymysql", "mysql-connector-python")),
-    "mariadb": ("PyMySQL", ("mysqlclient", "pymysql", "mysql-connector-python")),
+    "mysql": ("PyMySQL[rsa]", ("mysqlclient", "pymysql", "mysql-connector-python")),
+    "mariadb": ("PyMySQL[rsa]", ("mysqlclient", "pymysql", "mysql-connector-python")),
     "postgres": ("psycopg[binary]", ("psycopg", "psycopg2", "psycopg2-binary", "psycopg-binary")),
 }
 """By engine: the driver that is added where the application depends on none of those that serve it."""
@@ -164,13 +164,25 @@ def install_steps(dependencies: Dependencies, engine: str) -> tuple[tuple[str, .
     what = f"{dependencies.manager} from {', '.join(dependencies.files)}"
     findings = [Finding("install", what, f"{file}:1")]
     steps = [command]
-    if engine in DRIVERS and not dependencies.has(*DRIVERS[engine][1]):
-        driver = DRIVERS[engine][0]
-        django = dependencies.version("django")
-        if engine == "postgres" and django is not None and django < (4, 2):
-            driver = "psycopg2-binary"  # psycopg 3 came with Django 4.2
+    driver = _driver(dependencies, engine)
+    if driver:
         steps.append(
             f"python3 -m pip --python {python} install --disable-pip-version-check -q {shlex.quote(driver)}"
         )
         findings.append(Finding("install", f"{driver} besides, for {engine}", f"{file}:1"))
     return tuple(steps), tuple(findings)
+
+
+def _driver(dependencies: Dependencies, engine: str) -> str:
+    """What serves the engine and is not among the dependencies, empty where nothing is missing."""
+    if engine not in DRIVERS:
+        return ""
+    driver, serving = DRIVERS[engine]
+    if dependencies.has(*serving):
+        # MySQL's own way to check a password needs it where the connection is not encrypted.
+        alone = dependencies.has("pymysql") and not dependencies.has("mysqlclient", "cryptography")
+        return "cryptography" if engine == "mysql" and alone else ""
+    django = dependencies.version("django")
+    if engine == "postgres" and django is not None and django < (4, 2):
+        return "psycopg2-binary"  # psycopg 3 came with Django 4.2
+    return driver

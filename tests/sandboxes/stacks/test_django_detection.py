@@ -202,7 +202,10 @@ def test_packages_that_are_compiled_bring_what_they_need() -> None:
 def test_a_driver_is_added_where_none_serves_the_engine() -> None:
     recipe = detected({"requirements.txt": "Django==5.2\npsycopg[binary]\n"}, engine="mariadb")
     assert len(recipe.install) == 2
-    assert recipe.install[1].endswith("PyMySQL")
+    assert recipe.install[1].endswith("'PyMySQL[rsa]'")
+    alone = detected({"requirements.txt": "Django\nPyMySQL\n"}, engine="mysql")
+    assert alone.install[1].endswith(" cryptography")
+    assert len(detected({"requirements.txt": "Django\nmysqlclient\n"}, engine="mysql").install) == 1
     assert len(detected({"requirements.txt": "Django\npsycopg[binary]\n"}).install) == 1
     assert "psycopg2-binary" in detected({"requirements.txt": "Django==3.2\n"}).install[1]
 

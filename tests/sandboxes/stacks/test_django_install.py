@@ -69,7 +69,10 @@ Django = "~5.2"
 [tool.poetry.group.dev.dependencies]
 pytest-django = "*"
 """
-PIPFILE = '[packages]\nDjango = "~=5.2.0"\n\n[dev-packages]\npytest-django = "*"\n\n[requires]\npython_version = "3.13"\n'
+PIPFILE = (
+    '[packages]\nDjango = "~=5.2.0"\n\n[dev-packages]\npytest-django = "*"\n\n'
+    '[requires]\npython_version = "3.13"\n'
+)
 LOCK = (
     '[[package]]\nname = "django"\nversion = "5.2"\n\n[[package]]\nname = "pytest-django"\nversion = "4.11"\n'
 )
