@@ -391,12 +391,14 @@ class DockerService:
         if self._box._services.get(self._pid) is not self:
             return
         code = (
-            "end() { local signal=$1 tries=$2 left line entry fields; "
-            "for ((; tries > 0; tries--)); do left=0; "
+            # Children with sessions of their own have no sign of whose they were once the service has ended.
+            "known=' '; end() { local signal=$1 tries=$2 mine line entry fields pid; "
+            "for ((; tries > 0; tries--)); do mine=(); "
             'for entry in /proc/[0-9]*; do IFS= read -r line <"$entry/stat" || continue; '
-            "fields=(${line##*) }); "
-            f"[[ ${{fields[3]}} == {self._pid} && ${{fields[0]}} != [ZX] ]] || continue; "
-            'left=1; [[ $signal ]] && kill -"$signal" "${entry#/proc/}"; done; ((left)) || return 0; '
+            "fields=(${line##*) }) pid=${entry#/proc/}; [[ ${fields[0]} == [ZX] ]] && continue; "
+            f'[[ ${{fields[3]}} == {self._pid} || ${{fields[1]}} == {self._pid} || $known == *" $pid "* ]] '
+            '&& mine+=("$pid"); done; ((${#mine[@]})) || return 0; known+="${mine[*]} "; '
+            '[[ $signal ]] && kill -"$signal" "${mine[@]}"; '
             '[[ $signal == TERM ]] && signal=""; read -r -t 0.02 -u "$idle" _; done; return 1; }; '
             "end TERM 500 || end KILL 150"
         )

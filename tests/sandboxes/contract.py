@@ -162,6 +162,22 @@ class BoxContract:
         service.stop()
         assert still_running(app, marker) == 0
 
+    def test_a_server_whose_processes_have_sessions_of_their_own_lives_on(
+        self, app: Box, marker: str
+    ) -> None:
+        """PostgreSQL gives each of its processes one; a command's processes end in whatever session."""
+        server = f"(exec setsid bash -c 'exec -a marker-{marker} sleep 100') & wait"
+        service = app.start("server", server)
+        deadline = time.monotonic() + 5
+        while still_running(app, marker) == 0 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        other = f"{marker}x"
+        app.run(f"setsid bash -c 'exec -a marker-{other} sleep 100' & echo ok")
+        assert still_running(app, other) == 0
+        assert still_running(app, marker) == 1
+        service.stop()
+        assert still_running(app, marker) == 0
+
     def test_a_fork_bomb_ends_with_its_command(self, app: Box) -> None:
         app.run(":(){ :|:& };:; sleep 2", timeout=4)
         assert app.run("echo fine", timeout=20).stdout.text == "fine\n"
