@@ -29,6 +29,9 @@ _SINGLE = r"'(?:[^'\\]++|\\.|'')*+(?:'|\\?\Z)"
 _SINGLE_PLAIN = r"'(?:[^']++|'')*+(?:'|\Z)"
 _DOUBLE = r'"(?:[^"\\]++|\\.|"")*+(?:"|\\?\Z)'
 _DOUBLE_PLAIN = r'"(?:[^"]++|"")*+(?:"|\Z)'
+# PostgreSQL's: E'it\'s', and $tag$ ... $tag$.
+_ESCAPED = r"(?<![\w$])[eE]" + _SINGLE
+_DOLLAR = r"(?<![\w$])(?P<tag>\$(?:[^\W\d]\w*+)?\$).*?(?:(?P=tag)|\Z)"
 _NUMBER = r"(?:0[xX][0-9a-fA-F]++|(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?)(?![\w$])"
 _COMMENT = r"/\*.*?(?:\*/|\Z)|--(?=[\s]|\Z)[^\n]*+"
 
@@ -37,7 +40,8 @@ def _pattern(mysql: bool) -> re.Pattern[str]:
     single, double = (_SINGLE, _DOUBLE) if mysql else (_SINGLE_PLAIN, _DOUBLE_PLAIN)
     parts = {
         "space": r"\s++|" + _COMMENT + (r"|\#[^\n]*+" if mysql else r"|--[^\n]*+"),
-        "string": r"(?:(?<![\w$])(?:[nNbBxX]|_[a-z0-9]+\s?)(?='))?"
+        "string": ("" if mysql else f"{_ESCAPED}|{_DOLLAR}|")
+        + r"(?:(?<![\w$])(?:[nNbBxX]|_[a-z0-9]+\s?)(?='))?"
         + single
         + ("|" + double if mysql else ""),
         "name": r"`(?:[^`]++|``)*+(?:`|\Z)|\[[A-Za-z_][\w ]*+\](?!\w)" + ("" if mysql else "|" + double),
@@ -58,11 +62,14 @@ def _is_mysql(dialect: str) -> bool:
 
 
 def _unquote(text: str, mysql: bool) -> str:
+    if text.startswith("$"):
+        tag = text[: text.index("$", 1) + 1]
+        return text[len(tag) :].removesuffix(tag)
     at = min(i for i in (text.find("'"), text.find('"')) if i >= 0)
     quote, inner = text[at], text[at + 1 :]
     inner = inner[:-1] if inner.endswith(quote) else inner
     inner = inner.replace(quote * 2, quote)
-    if mysql and "\\" in inner:
+    if (mysql or text[0] in "eE") and "\\" in inner:
         inner = re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), inner, flags=re.DOTALL)
     return inner
 

@@ -52,6 +52,10 @@ def test_statements_of_different_shapes_do_not(one: str, other: str) -> None:
 def test_a_double_quote_is_a_string_in_mysql_and_a_name_elsewhere() -> None:
     assert fingerprint('select 1 from t where a = "x"', "mysql").endswith("a = ?")
     assert fingerprint('select 1 from "T" where "a" = $1', "postgres") == "select ? from T where a = ?"
+    sql = r"select $1, $$it's $1$$, $q$ $$ $q$, E'it\'s\n', e from t where name = 'a\'"
+    assert fingerprint(sql, "postgres") == "select ?, ?, ?, ?, e from t where name = ?"
+    assert literals(sql, "postgres") == ("it's $1", " $$ ", "it's\n", "a\\")
+    assert literals("select $$cut off", "postgres") == ("cut off",)
 
 
 def test_the_servers_digest_text_has_the_key_of_the_statement() -> None:
