@@ -47,6 +47,8 @@ SERVER_START_SECONDS = 60.0
 TRACE_FILE = "/tmp/bedev-trace.jsonl"
 TRACE_END_SECONDS = 1.0
 TRACE_BYTES = 64 << 20
+WHOLE_TRACE: Mapping[str, str] = {"BEDEV_TRACE_WHOLE": "1"}
+"""Where the trace is what is counted: no statement may be cut short."""
 
 
 def new_passwords() -> Mapping[Role, str]:
@@ -178,7 +180,7 @@ class Application:
         would take that for the application's fault. Where the engine is a library, a command with an `env`
         (what `Stack.command_environment` gave, so somebody measures) is traced."""
         if self._library is not None and env is not None:
-            env = {**self.stack.command_environment(TRACE_FILE), **env}
+            env = {**self.stack.command_environment(TRACE_FILE), **WHOLE_TRACE, **env}
         return self._run(command, env, timeout)
 
     def _run(self, command: str, env: Mapping[str, str] | None, timeout: float) -> CommandResult:
@@ -258,7 +260,10 @@ class Application:
         self._server = self.pod.app.start(
             "serve",
             self.stack.serve_command(self.recipe),
-            env=dict(self.stack.serve_environment(as_user, trace_file)),
+            env={
+                **self.stack.serve_environment(as_user, trace_file),
+                **(WHOLE_TRACE if self._library is not None else {}),
+            },
         )
         self._serving = (as_user, trace_file)
         if not self.pod.probe.wait_for_port(self.recipe.served_port, SERVER_START_SECONDS):

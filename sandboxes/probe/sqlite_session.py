@@ -305,9 +305,9 @@ class Replay:
             return Cost(took, sent, written, not self.reads(sql)), problem
 
     def padded(self, sql: str, bindings: list[Any]) -> list[Any]:
-        """A tracer may leave out the end of a very long list of values."""
+        """A tracer may leave out the end of a very long list of values, and those of many rows."""
         wanted = len(re.findall(r"\?", re.sub(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"", "", sql)))
-        return bindings + [None] * (wanted - len(bindings)) if len(bindings) >= 500 else bindings
+        return [*bindings, *[None] * (wanted - len(bindings))]
 
     def reads(self, sql: str) -> bool:
         found = self.connection.execute("SELECT MIN(ro) FROM sqlite_stmt WHERE sql = ?", (sql,)).fetchone()

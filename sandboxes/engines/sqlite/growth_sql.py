@@ -170,7 +170,8 @@ def later(draws: Draws, growth: ColumnGrowth, column: Column, earlier: str) -> s
     room = f"max(0, {end} - {start})"
     maker = "date" if column.base_type == "date" else "datetime"
     whole = f"CAST({part} * {part} * {room} AS INTEGER)"
-    return f"iif({same}, {earlier}, {maker}({start} + {whole}, 'unixepoch'))"
+    equal = f"date({earlier})" if column.base_type == "date" else earlier
+    return f"iif({same}, {equal}, {maker}({start} + {whole}, 'unixepoch'))"
 
 
 def derived(draws: Draws, growth: ColumnGrowth, column: Column) -> str:

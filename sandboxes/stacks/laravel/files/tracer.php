@@ -14,12 +14,15 @@ final class Tracer
     private const FULL_RECORDS = 2000;
     private const FOLDED_GROUPS = 5000;
     private const FLUSH_EVERY = 20000;
-    private const MAX_SQL = 100000;
-    private const MAX_BINDINGS = 500;
+    // Where nobody but the trace counts (SQLite), a statement has to be whole.
+    private const MAX_SQL = ['' => 100000, 'whole' => 1000000];
+    private const MAX_BINDINGS = ['' => 500, 'whole' => 33000];
     private const MAX_TEXT = 2000;
     private const MAX_FRAMES = 12;
 
     private string $id;
+
+    private string $extent;
 
     /** @var resource|false|null */
     private $file = null;
@@ -41,6 +44,7 @@ final class Tracer
     public function __construct(private string $path, private string $root, private string $vendor)
     {
         $this->id = getmypid() . '-' . bin2hex(random_bytes(4));
+        $this->extent = getenv('BEDEV_TRACE_WHOLE') === '1' ? 'whole' : '';
     }
 
     public function begin(): void
@@ -92,7 +96,7 @@ final class Tracer
         $this->milliseconds += $time;
         $stack = $this->stack();
         $site = $stack[0] ?? ['file' => '', 'line' => 0, 'function' => $this->cause()];
-        $sql = substr((string) $event->sql, 0, self::MAX_SQL);
+        $sql = substr((string) $event->sql, 0, self::MAX_SQL[$this->extent]);
         if ($this->queries <= self::FULL_RECORDS) {
             $this->write($this->full('query', $sql, $this->bindings($event), $time, $site, $stack));
 
@@ -231,7 +235,7 @@ final class Tracer
 
     private function bindings(object $event): array
     {
-        $bindings = array_slice(array_values($event->bindings), 0, self::MAX_BINDINGS);
+        $bindings = array_slice(array_values($event->bindings), 0, self::MAX_BINDINGS[$this->extent]);
         if (is_object($event->connection ?? null)) {
             $bindings = $event->connection->prepareBindings($bindings);
         }
