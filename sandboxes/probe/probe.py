@@ -195,6 +195,10 @@ class PostgresSession:
             )
         except self.errors as error:
             raise self._refused(error) from None
+        # As the server writes them: Python has no 'infinity', no year above 9999, and none before 1.
+        text = importlib.import_module("psycopg.types.string").TextLoader
+        for name in ("date", "timestamp", "timestamptz", "interval"):
+            self.connection.adapters.register_loader(name, text)
 
     def _refused(self, error: Any) -> Refused:
         return Refused(getattr(error, "sqlstate", None) or "", str(error).strip())

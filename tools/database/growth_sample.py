@@ -189,8 +189,9 @@ class ColumnSampler:
                 return f"CAST({name} AS INT)"
             if column.base_type not in _ORDERED:
                 return f"CAST({name} AS TEXT)"
-            if column.type.endswith("with time zone") and column.base_type == "timestamp":
-                return f"({name} AT TIME ZONE 'UTC')"
+            if column.base_type in ("date", "timestamp"):
+                zone = " AT TIME ZONE 'UTC'" if column.type.endswith("with time zone") else ""
+                return f"NULLIF(NULLIF({name}{zone}, 'infinity'), '-infinity')"
         return f"SUBSTR({name}, 1, {SHOWN})" if column.base_type in LONG_TEXT else name
 
     def _rows(self, table: Table, ordered: str, looked: int) -> tuple[Mapping[str, Any], ...]:

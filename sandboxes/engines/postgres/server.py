@@ -96,9 +96,7 @@ def default_image(version: str = "") -> str:
 
 def image_spec(image: str) -> ImageSpec:
     """`image` as it is where it brings a server; a bare Debian or Ubuntu gets its own package of one."""
-    return ImageSpec(
-        base=image, packages=("locales-all", "postgresql") if is_bare(image) else (), lines=(NAMED_USER,)
-    )
+    return ImageSpec(base=image, packages=("postgresql",) if is_bare(image) else (), lines=(NAMED_USER,))
 
 
 # -- roles and databases
