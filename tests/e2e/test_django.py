@@ -94,24 +94,15 @@ def test_the_task_alone_leads_to_a_verified_branch_in_django_s_style(shop: Shop)
     assert (code, document["outcome"]) == (0, "verified"), shop.text
     assert "/api/users?email=" in document["scenario"]["questions"][0]["text"]
     assert check(document, "migration")["status"] == "passed"
-    assert check(document, "tests")["status"] == "passed"  # one of them is makemigrations --check
+    # One of the 20 is `makemigrations --check`: on the branch, models and migrations agree.
+    assert check(document, "tests")["status"] == "passed"
+    assert "20 tests" in check(document, "tests")["summary"]
     shop.branch = document["branch"]
     changed = git(shop.repository, "diff", "--name-only", "main", shop.branch).split()
     assert changed == ["shop/migrations/0003_user_users_email_4b85f2_idx.py", MODELS]
     assert "migrations.AddIndex(" in text_at(shop.repository, shop.branch, changed[0])
     assert 'indexes = [models.Index(fields=["email"]' in text_at(shop.repository, shop.branch, MODELS)
     assert git(shop.repository, "status", "--porcelain") == ""
-
-
-def test_models_and_migrations_of_the_branch_agree(shop: Shop, tmp_path: Path) -> None:
-    """The tests that ran were base's; this asks the branch itself, where Django is installed here."""
-    pytest.importorskip("django", reason="Django is not installed beside the tests; the pods have it")
-    git(shop.repository, "worktree", "add", "-q", "--detach", str(tmp_path / "tree"), needs_fix(shop))
-    environment = {"SECRET_KEY": "x", "DB_ENGINE": "django.db.backends.sqlite3", "PATH": os.environ["PATH"]}
-    command = [sys.executable, "manage.py", "makemigrations", "--check", "--dry-run"]
-    done = subprocess.run(command, cwd=tmp_path / "tree", env=environment, capture_output=True, text=True)
-    git(shop.repository, "worktree", "remove", "--force", str(tmp_path / "tree"))
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_branch_is_verified_again(shop: Shop) -> None:
