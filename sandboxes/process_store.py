@@ -196,9 +196,10 @@ def remove_later(folder: Path) -> None:
         threading.Thread(target=remover.wait, name="bedev-removing", daemon=True).start()
 
 
-def copy(source: Path, target: Path) -> None:
-    """All of a folder into another one that does not exist; shared blocks where the file system can."""
-    for words in (["cp", "-a", "--reflink=auto"], ["cp", "-a"]):
+def copy(source: Path, target: Path, *, link: bool = False) -> None:
+    """All of a folder into another one that does not exist; shared blocks where the file system can. With
+    `link` the files themselves are shared, and only the folders are new."""
+    for words in (["cp", "-al"] if link else ["cp", "-a", "--reflink=auto"], ["cp", "-a"]):
         done = subprocess.run(
             [*words, "--", f"{source}/.", str(target)],
             stdin=subprocess.DEVNULL,

@@ -58,7 +58,7 @@ def make_tree(
             for step in offline:
                 run_step(box, step, progress)
     texts, links = _own_paths(folder)
-    return {"made_at": str(folder), "texts": texts, "links": links}
+    return {"made_at": str(folder), "texts": texts, "links": links, "linked": _set_apart(folder)}
 
 
 def write_tree_file(work: Path, file: TreeFile) -> None:
@@ -89,6 +89,8 @@ def write_tree_file(work: Path, file: TreeFile) -> None:
 def place_tree(tree: Path, facts: Mapping[str, object], pod: Path) -> None:
     """A copy of a prepared tree as `pod`/work, with the pod's path wherever the tree's stood."""
     copy(tree / "work", pod / "work")
+    for number, name in enumerate(_names(facts["linked"])):
+        copy(tree / "linked" / str(number), pod / name, link=True)
     here = str(facts["made_at"])
     for name in _names(facts["links"]):
         link = pod / name
@@ -97,14 +99,36 @@ def place_tree(tree: Path, facts: Mapping[str, object], pod: Path) -> None:
         link.symlink_to(target.replace(here, str(pod), 1))
     for name in _names(facts["texts"]):
         path = pod / name
-        content = path.read_bytes().replace(here.encode(), str(pod).encode())
-        facts_of = path.stat()
-        path.write_bytes(content)
-        os.utime(path, ns=(facts_of.st_atime_ns, facts_of.st_mtime_ns))
+        content, before = path.read_bytes(), path.stat()
+        path.unlink()  # it may be linked to the tree's
+        path.write_bytes(content.replace(here.encode(), str(pod).encode()))
+        path.chmod(before.st_mode & 0o777)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def _names(value: object) -> list[str]:
     return [str(name) for name in value] if isinstance(value, list) else []
+
+
+def _set_apart(folder: Path) -> list[str]:
+    """Move the packages of Python environments to `folder`/linked: copies link to these files instead of
+    copying ten thousand of them. Installers and Python itself replace a package's file and never write into
+    it; who is not root could not."""
+    names: list[str] = []
+    for settings in sorted([*folder.glob("work/*/pyvenv.cfg"), *folder.glob("work/*/*/pyvenv.cfg")]):
+        packages = settings.parent / "lib"
+        if packages.is_symlink() or not packages.is_dir() or settings.parent.is_symlink():
+            continue
+        for place, _, files in os.walk(packages):
+            for name in files:
+                path = os.path.join(place, name)
+                if not os.path.islink(path):
+                    os.chmod(path, os.stat(path).st_mode & 0o555)
+        apart = folder / "linked" / str(len(names))
+        apart.parent.mkdir(exist_ok=True)
+        packages.rename(apart)
+        names.append(str(packages.relative_to(folder)))
+    return names
 
 
 def _own_paths(folder: Path) -> tuple[list[str], list[str]]:

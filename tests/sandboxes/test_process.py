@@ -293,6 +293,31 @@ class TestSetUp(contract_pods.SetUpContract):
         ).stdout.text == ("/work/.venv\n/work/.venv\n/work/.venv/bin/python\n")
         pod.close()
 
+    def test_packages_are_linked_and_what_one_pod_replaces_stays_its_own(
+        self, sandbox: Sandbox, image: str
+    ) -> None:
+        key = f"contract-{secrets.token_hex(6)}"
+        package = ".venv/lib/python3/site-packages/paid.py"
+        steps = (
+            SetUpStep(
+                "environment",
+                f'python -m venv --without-pip .venv && mkdir -p "$(dirname {package})" && '
+                f"echo 'x = 1' >{package} && echo \"$PWD\" >.venv/lib/here.pth",
+                True,
+            ),
+        )
+        sandbox.prepare_tree(key, list, image, steps, HostAccess(), quiet)
+        first, second = (sandbox.open_pod(PodSpec(app_image=image, tree=key), quiet) for _ in range(2))
+        assert (
+            first.app.run(f"stat -c '%h %a' {package}; cat .venv/lib/here.pth").stdout.text
+            == "3 444\n/work\n"
+        )
+        first.app.run(f"echo 'x = 2' >new && mv -f new {package}; rm -r .venv/lib/here.pth")
+        first.app.write_file(f"/work/{package}.also", b"")
+        assert second.app.run(f"cat {package} .venv/lib/here.pth").stdout.text == "x = 1\n/work\n"
+        for pod in (first, second):
+            pod.close()
+
     def test_a_missing_template_of_the_run_is_an_error(self, sandbox: Sandbox, image: str) -> None:
         for writable in (True, False):
             with pytest.raises(UsageError):
