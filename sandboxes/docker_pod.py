@@ -338,7 +338,7 @@ class _Opening:
                 own = (self._own(DATA), *templates)
                 db = pool.submit(self._open_db, spec.db_image, network, own, running)
             others = [
-                pool.submit(self._open_service, kind, image, network, running)
+                pool.submit(self._open_service, kind, image, network, running, client)
                 for kind, image in spec.services.items()
             ]
         return DockerPod(
@@ -446,11 +446,13 @@ class _Opening:
         container = self._create(DATABASE, "db", image, network, mounts)
         return self._open_box("db", DATABASE, container, BASE_ENVIRONMENT, running)
 
-    def _open_service(self, kind: str, image: str, network: str, running: Future[None]) -> DockerBox:
+    def _open_service(
+        self, kind: str, image: str, network: str, running: Future[None], client: Future[ProbeClient]
+    ) -> DockerBox:
         """As poor as the database's container, without a volume of ours: what it holds ends with the pod."""
         container = self._create(DATABASE, kind, image, network, ())
         box = self._open_box(kind, DATABASE, container, BASE_ENVIRONMENT, running)
-        services.start(services.load(kind), box)
+        services.start(services.load(kind), box, client.result())
         return box
 
     def abandon(self) -> None:

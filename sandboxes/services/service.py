@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bedev.sandboxes.errors import SetUpFailed, UsageError
-from bedev.sandboxes.sandbox import Box
+from bedev.sandboxes.sandbox import Box, Probe
 
 START_SECONDS = 60.0
 
@@ -21,7 +21,8 @@ START_SECONDS = 60.0
 @dataclass(frozen=True)
 class Kind:
     """One kind of server. `command` starts it in the foreground, from any image that has its program, as a
-    user who may write to /tmp alone; `ready` succeeds once it answers."""
+    user who may write to /tmp alone. It is ready when it listens, and `ready` (a command beside it) succeeds
+    where there is one."""
 
     name: str
     title: str
@@ -49,11 +50,11 @@ def load(name: str) -> Kind:
     return kind
 
 
-def start(kind: Kind, box: Box, seconds: float = START_SECONDS) -> None:
+def start(kind: Kind, box: Box, probe: Probe, seconds: float = START_SECONDS) -> None:
     """Start it in its box and wait until it answers. Raises SetUpFailed with the last lines of its log."""
     running = box.start(kind.name, kind.command, cwd="/tmp", env=kind.environment)
     deadline = time.monotonic() + seconds
-    while not box.run(kind.ready, cwd="/tmp", env=kind.environment, timeout=10.0).ok:
+    while not _answers(kind, box, probe):
         if time.monotonic() > deadline or not running.alive():
             raise SetUpFailed(
                 f"{kind.title} did not start.",
@@ -62,4 +63,9 @@ def start(kind: Kind, box: Box, seconds: float = START_SECONDS) -> None:
                 f'{kind.name} = "{kind.name}:TAG"',
                 detail="\n".join(running.log().splitlines()[-20:]),
             )
-        time.sleep(0.05)
+
+
+def _answers(kind: Kind, box: Box, probe: Probe) -> bool:
+    if not probe.wait_for_port(kind.port, 0.25):
+        return False
+    return not kind.ready or box.run(kind.ready, cwd="/tmp", env=kind.environment, timeout=10.0).ok

@@ -53,7 +53,7 @@ def assert_detects(stack: Stack, tree: TreeReader, engine: str = "") -> Recipe:
     assert recipe.migrate
     assert "{steps}" in recipe.rollback
     assert recipe.serve
-    assert not recipe.test or "{junit}" in recipe.test
+    assert not recipe.test or "{junit}" in recipe.test or "{tap}" in recipe.test
     assert not engine or recipe.engine == engine
     assert all(re.fullmatch(r"[a-z0-9][a-z0-9+.-]*", package) for package in recipe.packages)
     assert recipe.findings
