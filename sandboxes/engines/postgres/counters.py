@@ -5,7 +5,7 @@ What was measured on 17 (tests/sandboxes/engines/test_postgres.py repeats it), a
 - Rows examined are the database's `tup_returned` without what its catalogues took: rows of sequential scans
   and entries of indexes, whoever read them (triggers, functions, cascades), temporary tables' too.
   Unlike the sum over `pg_stat_user_tables` it does not fall when a table is dropped.
-- A backend keeps these counts to itself for up to 10 s (see `sessions`); `settle` waits for them.
+- A backend keeps these counts to itself for up to 10 s (see `sessions`); reading waits for them.
 - Pages, statements and rows sent come from pg_stat_statements, which is exact when the client has its answer.
   Pages include those of triggers and functions, and leave out planning and the catalogues' reads at parsing.
 - Nothing counts the rows of a sort. One that does not fit into work_mem shows in `temp_pages`.
@@ -52,20 +52,38 @@ _READ = (
 
 
 def read(admin: SqlSession) -> Counters:
-    """Running totals since the server started. Raises DatabaseError."""
+    """Running totals since the server started, when idle connections have handed over what they counted.
+    Raises DatabaseError."""
+    _wait(admin, ENDS_SECONDS)
     found = {name: int(value) for name, value in admin.query(_READ).dicts()[0].items()}
     return Counters(**found)
 
 
+ENDS_SECONDS = 0.2  # for statements that still run: one that really runs longer is not waited for
 IDLE_FLUSH_SECONDS = 10.3  # after which an idle backend has flushed by itself
 SETTLE_SECONDS = 20.0
 
 # A backend whose last statement was FLUSH has flushed. In a transaction none does.
 _PENDING = (
-    "SELECT COUNT(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
-    f"AND usename IN ('{USERS['application']}', '{USERS['reader']}') AND (state = 'active' OR state = 'idle' "
-    f"AND query <> '{FLUSH}' AND state_change > clock_timestamp() - interval '{IDLE_FLUSH_SECONDS} s')"
+    "SELECT COUNT(*) FILTER (WHERE state = 'active'), COUNT(*) FILTER (WHERE state = 'idle' "
+    f"AND query <> '{FLUSH}' AND state_change > clock_timestamp() - interval '{IDLE_FLUSH_SECONDS} s') "
+    "FROM pg_stat_activity WHERE backend_type = 'client backend' "
+    f"AND usename IN ('{USERS['application']}', '{USERS['reader']}')"
 )
+
+
+def _wait(admin: SqlSession, seconds: float) -> bool:
+    """Wait until no statement runs, at most `seconds`, and every idle connection has flushed; whether no
+    statement runs."""
+    began = time.monotonic()
+    while True:
+        active, unflushed = admin.query(_PENDING).rows[0]
+        passed = time.monotonic() - began
+        if not (active and passed < seconds) and not (unflushed and passed < SETTLE_SECONDS):
+            return not active
+        time.sleep(0.002 if passed < 0.1 else 0.05)
+
+
 _TO_VACUUM = (
     "SELECT n.nspname, r.relname FROM pg_class r JOIN pg_namespace n ON n.oid = r.relnamespace "
     "WHERE r.relkind IN ('r', 'm') AND r.relpersistence <> 't' "
@@ -84,15 +102,12 @@ def settle(admin: SqlSession) -> None:
     the table or not, by chance. A table that somebody holds a lock on is left. Raises DatabaseError where
     statements of the application still run after 20 s.
     """
-    deadline = time.monotonic() + SETTLE_SECONDS
-    while admin.query(_PENDING).scalar:
-        if time.monotonic() > deadline:
-            raise DatabaseError(
-                f"The database server did not come to rest in {SETTLE_SECONDS:.0f} s.",
-                where="counters",
-                next_step="End what still runs in the application (workers, schedulers), then measure again.",
-            )
-        time.sleep(0.005)
+    if not _wait(admin, SETTLE_SECONDS):
+        raise DatabaseError(
+            f"The database server did not come to rest in {SETTLE_SECONDS:.0f} s.",
+            where="counters",
+            next_step="End what still runs in the application (workers, schedulers), then measure again.",
+        )
     tables = admin.query(_TO_VACUUM, max_rows=100_000).rows
     if not tables:
         return

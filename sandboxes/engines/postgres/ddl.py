@@ -236,9 +236,10 @@ def drop_index_sql(index: IndexSpec) -> str:
 def index_sizes(session: SqlSession) -> tuple[IndexSize, ...]:
     """Bytes of each index, now."""
     sizes = {
-        str(name): int(size or 0)
+        str(name): int(size)
         for name, size in session.query(
-            "SELECT i.relname, (SELECT SUM(pg_relation_size(p.relid)) FROM pg_partition_tree(i.oid) p) "
+            "SELECT i.relname, pg_relation_size(i.oid) + COALESCE("
+            "(SELECT SUM(pg_relation_size(p.relid)) FROM pg_partition_tree(i.oid) p WHERE p.relid <> i.oid), 0) "
             "FROM pg_class i WHERE i.relkind IN ('i', 'I') "
             "AND pg_table_is_visible(i.oid)",
             max_rows=MAX_ROWS,

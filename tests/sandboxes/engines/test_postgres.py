@@ -141,9 +141,8 @@ class TestPostgreSQL(EngineContract):
             while "sent" not in service.log() and time.monotonic() < deadline:
                 time.sleep(0.05)
             began = time.monotonic()
-            world.engine.settle(world.admin)
-            assert time.monotonic() - began > 5
             spent = world.engine.counters(world.admin).minus(before)
+            assert time.monotonic() - began > 5
             assert spent.rows_examined is not None
             assert 3 * ROWS <= spent.rows_examined <= 3 * ROWS + 10
         finally:
