@@ -239,8 +239,8 @@ def index_sizes(session: SqlSession) -> tuple[IndexSize, ...]:
         str(name): int(size)
         for name, size in session.query(
             "SELECT i.relname, pg_relation_size(i.oid) + COALESCE("
-            "(SELECT SUM(pg_relation_size(p.relid)) FROM pg_partition_tree(i.oid) p WHERE p.relid <> i.oid), 0) "
-            "FROM pg_class i WHERE i.relkind IN ('i', 'I') "
+            "(SELECT SUM(pg_relation_size(p.relid)) FROM pg_partition_tree(i.oid) p "
+            "WHERE p.relid <> i.oid), 0) FROM pg_class i WHERE i.relkind IN ('i', 'I') "
             "AND pg_table_is_visible(i.oid)",
             max_rows=MAX_ROWS,
         ).rows
