@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bedev.sandboxes.engines import engine as engines
 from bedev.sandboxes.engines.engine import IndexSpec
@@ -64,17 +64,19 @@ def write_migration(
 
 
 def form_of(tree: TreeReader, patterns: Sequence[str]) -> Form:
-    """The form of the newest migration that can be undone."""
+    """The form of the newest migration that can be undone, with the newest number of all."""
     there = set(tree.paths())
     found: list[tuple[tuple[int, ...], Form]] = []
+    newest: tuple[tuple[int, ...], str] = ((), "")
     for path in sorted(there):
         parts = _NUMBERED.fullmatch(path) or _folder(path)
         if parts is None or not matches(path, patterns):
             continue
+        number = parts["number"]
+        order = tuple(int(part) for part in number.split("-") if part)
+        newest = max(newest, (order, number))
         end, marks = _ends(tree, path, there)
         if end is not None:
-            number = parts["number"]
-            order = tuple(int(part) for part in number.split("-") if part)
             found.append((order, Form(parts["before"], number, parts["between"], end, marks)))
     if not found:
         raise UsageError(
@@ -84,7 +86,7 @@ def form_of(tree: TreeReader, patterns: Sequence[str]) -> Form:
             "and the comments of goose, dbmate, sql-migrate and node-pg-migrate. Otherwise a model or a "
             "person has to write the migration.",
         )
-    return max(found, key=lambda pair: pair[0])[1]
+    return replace(max(found, key=lambda pair: pair[0])[1], number=newest[1])
 
 
 def next_number(last: str, moment: str) -> str:
