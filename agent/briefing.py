@@ -25,6 +25,8 @@ MOST_SITES = 6
 MOST_FILES = 3
 AROUND = 14
 AFTER = 6
+WHOLE = 60
+"""A file of at most so many lines is shown whole."""
 
 
 def opening(
@@ -92,9 +94,8 @@ def excerpts(subject: Subject, baseline: Baseline) -> list[str]:
         if content is None:
             continue
         text = content.decode("utf-8", "replace").splitlines()
-        shown = sorted(
-            {n for mark in marks for n in range(mark - AROUND, mark + AFTER + 1) if 1 <= n <= len(text)}
-        )
+        near = {n for mark in marks for n in range(mark - AROUND, mark + AFTER + 1) if 1 <= n <= len(text)}
+        shown = range(1, len(text) + 1) if len(text) <= WHOLE else sorted(near)
         lines.append(f"{path} (part of it):")
         for before, number in zip([0, *shown], shown, strict=False):
             if before and number > before + 1:

@@ -83,6 +83,16 @@ class MigrationRun:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """A request beside the scenario: its work on both sides, and how its answer differs ('' where not)."""
+
+    label: str
+    base_work: int
+    patch_work: int
+    difference: str = ""
+
+
+@dataclass(frozen=True)
 class Timing:
     """Wall seconds of interleaved pairs, as the probe saw them."""
 
@@ -109,6 +119,7 @@ class Case:
     missing: list[str] = field(default_factory=list)
     migration: MigrationRun | None = None
     timing: Timing | None = None
+    beside: tuple[Beside, ...] = ()
     plans: dict[str, tuple[Plan, ...]] = field(default_factory=dict)
     sides: Mapping[str, Application] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

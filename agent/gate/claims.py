@@ -9,10 +9,10 @@ from bedev.agent.gate.proof import Check, Verdict
 ALWAYS = ("scope", "tests", "test_integrity")
 
 NEEDS: Mapping[str, tuple[str, ...]] = {
-    "faster": (*ALWAYS, "same_answers", "less_work", "faster", "migration", "write_cost"),
+    "faster": (*ALWAYS, "same_answers", "less_work", "workload", "faster", "migration", "write_cost"),
 }
 
-MAY_BE_UNMEASURED = frozenset({"faster", "write_cost"})
+MAY_BE_UNMEASURED = frozenset({"faster", "write_cost", "workload"})
 """Checks that only fail: where the clock or a size cannot be measured, the verdict line says so."""
 
 

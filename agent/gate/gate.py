@@ -143,6 +143,8 @@ def _on_data(
                     with _clock(case, "timing"):
                         watcher.say("time: interleaved pairs")
                         case.timing = measure.timed(base, patch, case.scenario, result.asked)
+                    with _clock(case, "other requests"):
+                        case.beside = measure.beside(base, patch, case, watcher)
         watcher.say("tests on base and patch")
         for app in case.sides.values():
             app.stop_serving()

@@ -6,16 +6,18 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from bedev.agent.gate.case import Asked, Case, DataSetResult, Timing, Watcher
+from bedev.agent.gate.case import Asked, Beside, Case, DataSetResult, Timing, Watcher
 from bedev.agent.gate.checks.faster import pairs_for
 from bedev.agent.gate.server_log import error_line, since
 from bedev.sandboxes.application import Application
 from bedev.sandboxes.data import DataFacts
-from bedev.sandboxes.engines.engine import Column, Counters, Statement
+from bedev.sandboxes.engines.engine import Column, Counters, Statement, work
 from bedev.sandboxes.errors import BedevError, DatabaseError, SandboxBroken, UsageError
+from bedev.sandboxes.patterns import matches
 from bedev.tools.scenarios import compare
 from bedev.tools.scenarios.ask import ask, captured, counted, counted_once, float_columns, refusal, writes
 from bedev.tools.scenarios.compare import Answer
+from bedev.tools.scenarios.neighbours import Neighbour, neighbours
 from bedev.tools.scenarios.parameters import (
     Parameter,
     absent_value,
@@ -25,6 +27,7 @@ from bedev.tools.scenarios.parameters import (
     value_queries,
 )
 from bedev.tools.scenarios.scenario import Question, Scenario
+from bedev.tools.scenarios.search import sources
 
 __all__ = ["ask", "captured", "counted", "refusal"]
 
@@ -225,6 +228,50 @@ def timed(base: Application, patch: Application, scenario: Scenario, asked: Sequ
     except BedevError:
         return None
     return Timing(question, tuple(times["base"]), tuple(times["patch"]))
+
+
+def beside(base: Application, patch: Application, case: Case, watcher: Watcher) -> tuple[Beside, ...]:
+    """Other requests of the application on both sides: their answers, and what the server counted."""
+    scenario = case.scenario
+    assert scenario is not None
+    recipe = case.brought.recipe
+    texts = sources(case.base_tree, lambda path: matches(path, recipe.generated))
+    found = neighbours(base, texts, scenario, watcher.say)
+    results: list[Beside] = []
+    for as_user in dict.fromkeys(n.as_user for n in found):
+        asked = [n for n in found if n.as_user == as_user]
+        with ThreadPoolExecutor(2) as pool:
+            for ready in [pool.submit(side.serve, as_user) for side in (base, patch)]:
+                ready.result()
+        first = {n: ask(base, n.question, scenario)[0] for n in asked}
+        time.sleep(1.02)
+        for neighbour in asked:
+            watcher.say(f"beside the scenario: {neighbour.label}")
+            results.append(_beside(base, patch, neighbour, first[neighbour], scenario))
+    return tuple(results)
+
+
+def _beside(
+    base: Application, patch: Application, neighbour: Neighbour, first: Answer, scenario: Scenario
+) -> Beside:
+    question = neighbour.question
+    again, base_counters = counted_once(base, question, scenario)
+    try:
+        answer, patch_counters = counted_once(patch, question, scenario)
+        if work(patch_counters) > work(base_counters):
+            patch_counters = min(patch_counters, counted_once(patch, question, scenario)[1], key=work)
+    except BedevError as error:
+        return Beside(neighbour.label, work(base_counters), 0, f"it fails: {error.what}")
+    mask = compare.volatile([first, again])
+    difference = None
+    if not mask.whole_body:
+        difference = compare.compare(first, answer, mask, floats=float_columns(base))
+    return Beside(
+        neighbour.label,
+        work(base_counters, patch_counters),
+        work(patch_counters, base_counters),
+        difference.words if difference else "",
+    )
 
 
 def explained(app: Application, statements: Sequence[Statement], limit: int = 3) -> tuple:  # type: ignore[type-arg]

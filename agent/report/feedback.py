@@ -17,6 +17,8 @@ _NEXT = {
     "tests": "run_tests shows the failure; the behaviour must stay what base's tests say",
     "same_answers": "find what your change returns differently; trace_command compares with base's answer",
     "less_work": "trace_command shows where the work is left; remove the cause, not a part of it",
+    "workload": "that request must stay as it was: explain_query its statements with your index; a wider "
+    "or another index, or code of its own for this request",
     "migration": "the down side must give base's schema back exactly; trace_command applies the up side",
     "faster": "the request became slower although works less: look for work that moved into the code",
     "write_cost": "a narrower index, or none",

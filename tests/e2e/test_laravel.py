@@ -199,6 +199,25 @@ def test_a_route_that_breaks_on_the_patch_is_rejected_with_the_servers_words(sho
     assert "Unknown column 'kontact'" in summary
 
 
+def test_a_patch_that_makes_another_request_dear_is_rejected(shop: Shop) -> None:
+    countries = "app/Http/Controllers/CountryController.php"
+    text = text_at(shop.repository, "main", countries)
+    dear = replaced(
+        text,
+        "        return CountryResource",
+        "        \\App\\Models\\Member::query()->where('name', 'x')->count();\n\n        return CountryResource",
+    )
+    edits: dict[str, str | None] = {**index_migration("members", ["contact"]), countries: dear}
+    name = branch(shop.repository, "dear", "main", edits)
+    code, document = shop.verify(name, SCENARIO)
+    assert (code, document["outcome"]) == (1, "rejected"), shop.text
+    failed = check(document, "workload")
+    assert (failed["status"], statuses(document)["same_answers"]) == ("failed", "passed")
+    assert failed["summary"].startswith("GET /api/countries does work ")
+    asked = {r["question"] for r in failed["evidence"]["requests"]}
+    assert "GET /api/account as members:1" in asked
+
+
 def test_a_patch_of_white_space_is_rejected_at_once(shop: Shop) -> None:
     text = text_at(shop.repository, "main", MEMBERS)
     name = branch(shop.repository, "blank", "main", {MEMBERS: text + "\n"})

@@ -106,7 +106,7 @@ def search(
     for candidate in (*requests, *meant):
         if time.monotonic() > deadline:
             break
-        question = _filled(app, candidate)
+        question = filled(app, candidate)
         if question is None:
             continue
         say(question.label)
@@ -142,7 +142,7 @@ def _reaching(tried: Sequence[Tried], as_user: str, headers: tuple[tuple[str, st
     return Search(tuple(tried), scenario, f"{chosen.figures}; it reaches the change")
 
 
-def _filled(app: Application, candidate: CandidateScenario) -> Question | None:
+def filled(app: Application, candidate: CandidateScenario) -> Question | None:
     """The candidate with values that exist in the grown rows; None where there is none."""
     values: dict[str, str] = {}
     for name, table, column in candidate.parameters:

@@ -11,6 +11,7 @@ from pathlib import Path
 import bedev.agent.gate.checks as package
 import gate_cases as given
 import pytest
+from bedev.agent.gate.case import Beside, Case
 from bedev.agent.gate.checks import (
     faster,
     less_work,
@@ -19,6 +20,7 @@ from bedev.agent.gate.checks import (
     scope,
     test_integrity,
     tests,
+    workload,
     write_cost,
 )
 from bedev.agent.gate.gate import checks
@@ -381,6 +383,37 @@ class TestWriteCost:
         case = given.with_migration()
         case.migration = given.migrated()
         assert write_cost.check(case).status == "skipped"
+
+
+class TestWorkload:
+    """The scenario of these cases saves 49,990 work."""
+
+    def case(self, *beside: Beside) -> Case:
+        case = given.case()
+        case.data_sets = [given.data_set("seen", given.asked(base_rows=50_000, patch_rows=10))]
+        case.beside = beside
+        return case
+
+    def test_requests_that_stay_as_they_were_pass(self) -> None:
+        beside = (Beside("GET /a", 900, 1_700), Beside("GET /b", 10, 480), Beside("GET /c", 90_000, 400))
+        check = workload.check(self.case(*beside))
+        assert (check.status, len(check.evidence["requests"])) == ("passed", 3)
+
+    def test_one_that_becomes_materially_dearer_fails(self) -> None:
+        check = workload.check(self.case(Beside("GET /a", 1_000, 900), Beside("GET /b", 1_000, 31_000)))
+        assert (check.status, check.summary) == ("failed", "GET /b does work 31,000 instead of 1,000")
+
+    def test_a_small_rise_beside_a_large_saving_passes(self) -> None:
+        assert workload.check(self.case(Beside("GET /a", 100, 2_000))).status == "passed"
+
+    def test_another_answer_fails(self) -> None:
+        beside = Beside("GET /a", 100, 100, "body $.data: base 3 items, patch 2 items")
+        check = workload.check(self.case(beside))
+        assert check.status == "failed"
+        assert "GET /a answers differently: body $.data" in check.summary
+
+    def test_nothing_beside_is_skipped(self) -> None:
+        assert workload.check(given.case()).status == "skipped"
 
 
 class TestTests:
