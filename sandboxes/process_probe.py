@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import selectors
 import subprocess
@@ -18,6 +19,26 @@ from bedev.sandboxes.sandbox import HttpRequest, HttpResponse
 
 DRIVERS = {"mysql": "pymysql", "postgres": "psycopg"}
 """The Python package that the probe speaks to a kind of server with; others need none."""
+
+
+@functools.cache
+def _check_sqlite() -> None:
+    """Raises EnvironmentUnusable where this Python's SQLite cannot count the steps of a statement."""
+    import sqlite3
+
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.execute("SELECT COUNT(*) FROM sqlite_stmt").fetchone()
+    except sqlite3.Error as error:
+        raise EnvironmentUnusable(
+            f"SQLite {sqlite3.sqlite_version} of bedev's own Python does not count what a statement does.",
+            where=f"--sandbox process, {sys.executable}",
+            next_step="Run bedev under a Python whose SQLite has SQLITE_ENABLE_STMTVTAB (Debian's has), "
+            "or in a container: --sandbox docker",
+            detail=str(error),
+        ) from None
+    finally:
+        connection.close()
 
 
 class Pipes:
@@ -96,6 +117,8 @@ class ProcessProbe(ProbeClient):
                 if driver == "postgres"
                 else f"{sys.executable} -m pip install {package}",
             )
+        if driver == "sqlite":
+            _check_sqlite()
         if "port" in fields:
             fields["port"] = self._port(fields["port"])
         for name, value in fields.items():

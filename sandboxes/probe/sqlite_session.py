@@ -57,6 +57,20 @@ _HARMLESS_PRAGMAS = frozenset(
         "freelist_count",
     )
 )
+# The first use of a virtual table declares it, for which SQLite before 3.41 asks the authorizer's leave.
+_VIRTUAL = (
+    "sqlite_stmt",
+    "pragma_table_xinfo('x')",
+    "pragma_table_info('x')",
+    "pragma_table_list",
+    "pragma_index_list('x')",
+    "pragma_index_info('x')",
+    "pragma_index_xinfo('x')",
+    "pragma_foreign_key_list('x')",
+    "json_each('[]')",
+    "json_tree('[]')",
+    "dbstat",
+)
 _READING = frozenset(
     (
         sqlite3.SQLITE_SELECT,
@@ -362,6 +376,9 @@ class SqliteSession:
                 self.connection = connect(path, "ro", reader_may)
                 self.connection.set_authorizer(None)
                 self.connection.execute("PRAGMA query_only = ON")
+                for table in _VIRTUAL:
+                    with contextlib.suppress(sqlite3.Error):  # not every build has all of them
+                        self.connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
                 self.connection.set_authorizer(reader_may)
             if self.role != "application":
                 add_texts(self.connection)

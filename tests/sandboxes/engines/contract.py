@@ -538,7 +538,15 @@ class _Copies:
 
 
 def _fill(app: SqlSession) -> None:
-    """ROWS customers with ids from 1, by doubling, which every engine can."""
+    insert_customers(app)
+    app.query(
+        f"UPDATE customers SET city = CONCAT('city ', MOD(id, {CITIES})), "
+        "name = CONCAT('customer ', MOD(id * 7919, 50000), ' of the shop'), score = 1 + MOD(id * 31, 1000)"
+    )
+
+
+def insert_customers(app: SqlSession) -> None:
+    """ROWS customers with ids from 1 and nothing else, by doubling, which every engine can."""
     app.query(
         "CREATE TABLE customers (id INT NOT NULL PRIMARY KEY, city VARCHAR(40) NOT NULL, "
         "name VARCHAR(60) NOT NULL, score INT NOT NULL)"
@@ -551,7 +559,3 @@ def _fill(app: SqlSession) -> None:
             f"WHERE id + {rows} <= {ROWS} ORDER BY id"
         )
         rows *= 2
-    app.query(
-        f"UPDATE customers SET city = CONCAT('city ', MOD(id, {CITIES})), "
-        "name = CONCAT('customer ', MOD(id * 7919, 50000), ' of the shop'), score = 1 + MOD(id * 31, 1000)"
-    )

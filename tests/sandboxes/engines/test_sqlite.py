@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -12,26 +14,30 @@ from bedev.sandboxes.engines import engine as engines
 from bedev.sandboxes.engines.engine import IndexSpec, SentStatement, library, work
 from bedev.sandboxes.engines.sqlite import ddl_text
 from bedev.sandboxes.errors import DatabaseError, SandboxBroken
-from bedev.sandboxes.sandbox import ImageSpec, PodSpec
+from bedev.sandboxes.process import ProcessSandbox
+from bedev.sandboxes.sandbox import ImageSpec, PodSpec, Sandbox
 
 from . import contract
 from .contract import CITIES, DATABASE, ROWS, EngineContract, World, findings, nodes, refused
 
 
-@pytest.mark.docker
-class TestSQLite(EngineContract):
+class SQLiteContract(EngineContract):
     """The contract's tests that are replaced here ask for what a library does not have: passwords, a port, a
     start that fails, counters of rows examined, sorted and of pages, digests of statements."""
 
     engine_name: ClassVar[str] = "sqlite"
     image: ClassVar[str] = ""
 
+    @classmethod
+    def open_sandbox(cls, run: str) -> Sandbox:
+        return DockerSandbox(run=run, lifetime_seconds=900)
+
     @pytest.fixture(scope="class")
     @classmethod
     def world(cls) -> Iterator[World]:
         """No image for `db`: its box is the probe's, and DATA is shared with the application."""
         engine = engines.load(cls.engine_name)
-        sandbox = DockerSandbox(run=f"contract-{contract.uuid.uuid4().hex[:8]}", lifetime_seconds=900)
+        sandbox = cls.open_sandbox(f"contract-{contract.uuid.uuid4().hex[:8]}")
         template = f"contract-{contract.uuid.uuid4().hex}"
         try:
             image = sandbox.ensure_image(ImageSpec("debian:trixie-slim", packages=("python3",)), print)
@@ -44,8 +50,8 @@ class TestSQLite(EngineContract):
             )
             main = engine.create(pod.db, pod.probe, "main", engine.port, DATABASE, contract.passwords())
             app = engine.connect(pod.probe, main, "application")
-            contract._fill(app)
-            # Its MOD is a floating point function here: `city 7.0`.
+            contract.insert_customers(app)
+            # No CONCAT before 3.44, and MOD is a floating point function: `city 7.0`.
             app.query(
                 f"UPDATE customers SET city = 'city ' || (id % {CITIES}), score = 1 + id * 31 % 1000, "
                 "name = 'customer ' || (id * 7919 % 50000) || ' of the shop'"
@@ -365,6 +371,20 @@ class TestSQLite(EngineContract):
         code += "; [c.execute(s) for s in sys.argv[2:]]"
         words = " ".join(f"'{statement}'" for statement in statements)
         return f"python3 -c '{code}' {lib.address(world.main)} {words}"
+
+
+@pytest.mark.docker
+class TestSQLite(SQLiteContract):
+    """In a pod of containers."""
+
+
+class TestSQLiteWithoutContainers(SQLiteContract):
+    """In the sandbox that isolates nothing, with the SQLite of bedev's own Python."""
+
+    @classmethod
+    def open_sandbox(cls, run: str) -> Sandbox:
+        cls.state = tempfile.TemporaryDirectory()
+        return ProcessSandbox(run, Path(cls.state.name))
 
 
 def test_definitions_are_equal_whatever_their_quotes_and_spaces() -> None:
