@@ -118,5 +118,5 @@ def test_without_a_scenario_it_says_that_one_has_to_be_given(shop: Path, state: 
     branch(shop, "unsaid", "main", {"bedev.toml": settings.split("[scenario]")[0]})
     code, document, said = bedev(shop, state, "fix", "looking up parcels is slow", "--base", "unsaid")
     assert code == 2, said
-    assert "does not know this application's requests" in document["error"]["what"]
+    assert "knows no request and no command" in document["error"]["what"]
     assert "--http" in document["error"]["next"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from bedev.sandboxes.application import Application
 from bedev.sandboxes.engines.engine import Statement, work
-from bedev.sandboxes.errors import BedevError, DatabaseError
+from bedev.sandboxes.errors import BedevError, DatabaseError, UsageError
 from bedev.sandboxes.recipe import TreeReader
 from bedev.sandboxes.sandbox import HttpRequest
 from bedev.sandboxes.stacks.stack import TracedQuery
@@ -91,10 +91,18 @@ def search(
 ) -> Search:
     """Run the candidates for `task` on the grown data of `app`; of those that fit, the most work wins.
 
-    With `reaches`, those fit whose captured queries it accepts, whatever the words.
+    With `reaches`, those fit whose captured queries it accepts, whatever the words. Raises UsageError where
+    the stack knows nothing to ask.
     """
     routes = app.stack.routes(app.pod.app)
     commands = app.stack.commands(app.pod.app)
+    if not routes and not commands:
+        raise UsageError(
+            "bedev knows no request and no command of this application, so it cannot look for a slow one.",
+            where=f"stack: {app.stack.title}",
+            next_step="Say what shows the problem: --http 'GET /path', --scenario CMD or --sql QUERY; or in the "
+            'base commit\'s bedev.toml: [scenario] http = ["GET /path"]',
+        )
     schema = app.engine.schema(app.admin, app.database.database)
     found = candidates(task, routes, commands, texts, schema, app.stack.console)
     # reading requests first; a command may write, so it comes after them and only where the task means it

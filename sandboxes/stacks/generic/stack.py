@@ -87,13 +87,18 @@ class Generic:
         )
 
     def routes(self, app: Box) -> tuple[Route, ...]:
-        raise _unknown("requests")
+        """None: only a framework could tell."""
+        return ()
 
     def commands(self, app: Box) -> tuple[ConsoleCommand, ...]:
-        raise _unknown("commands")
+        return ()
 
     def pending_migrations(self, app: Box, env: Mapping[str, str]) -> int:
-        raise _unknown("pending migrations")
+        raise UsageError(
+            "bedev does not know which migrations of this application are pending.",
+            where=detection.FILE,
+            next_step="Run what [recipe] migrate says: it does what is left to do.",
+        )
 
     def write_migration(
         self,
@@ -121,12 +126,3 @@ class Generic:
 def _title(command: str) -> str:
     first = command.strip().splitlines()[0] if command.strip() else "nothing"
     return first if len(first) <= 70 else first[:69] + "…"
-
-
-def _unknown(what: str) -> UsageError:
-    return UsageError(
-        f"bedev does not know this application's {what}: no stack recognises its framework.",
-        where=detection.FILE,
-        next_step="Say what shows the problem: --http 'GET /path', --scenario CMD or --sql QUERY; or in the "
-        'base commit\'s bedev.toml: [scenario] http = ["GET /path"]',
-    )

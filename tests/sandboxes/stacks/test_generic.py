@@ -108,8 +108,7 @@ def contract_free(tree: FilesTree) -> Recipe:
     ("act", "next_step"),
     [
         (lambda: GENERIC.serve_environment("users:1", ""), "--header"),
-        (lambda: GENERIC.routes(None), "--http"),  # type: ignore[arg-type]
-        (lambda: GENERIC.commands(None), "--scenario"),  # type: ignore[arg-type]
+        (lambda: GENERIC.pending_migrations(None, {}), "[recipe] migrate"),  # type: ignore[arg-type]
         (lambda: GENERIC.filtered_tests("make test", "a"), "all tests"),
         (lambda: GENERIC.serve_command(Recipe("generic", "a")), "serve ="),
     ],
