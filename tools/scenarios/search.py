@@ -100,8 +100,8 @@ def search(
         raise UsageError(
             "bedev knows no request and no command of this application, so it cannot look for a slow one.",
             where=f"stack: {app.stack.title}",
-            next_step="Say what shows the problem: --http 'GET /path', --scenario CMD or --sql QUERY; or in the "
-            'base commit\'s bedev.toml: [scenario] http = ["GET /path"]',
+            next_step="Say what shows the problem: --http 'GET /path', --scenario CMD or --sql QUERY; or in "
+            'the base commit\'s bedev.toml: [scenario] http = ["GET /path"]',
         )
     schema = app.engine.schema(app.admin, app.database.database)
     found = candidates(task, routes, commands, texts, schema, app.stack.console)
