@@ -91,8 +91,7 @@ def as_somebody(scenario: Scenario, as_user: str) -> Scenario:
 
 def _neighbours(bench: Workbench, given: Input, requests: list[str]) -> ToolResult:
     """Several requests, each in one line beside base: who looks after one may have harmed another."""
-    if len(requests) > MOST_QUESTIONS:
-        raise ToolFailed(f"At most {MOST_QUESTIONS} requests at once, not {len(requests)}.")
+    left_out, requests = requests[MOST_QUESTIONS:], requests[:MOST_QUESTIONS]
     if given.command or given.sql:
         raise ToolFailed("Give one of http, command and sql.")
     questions = [q for http in requests for q in asked_for(bench, http, given.body, "", "")]
@@ -111,6 +110,8 @@ def _neighbours(bench: Workbench, given: Input, requests: list[str]) -> ToolResu
         if now.wrote:
             lines[-1] += f" [wrote {', '.join(now.wrote)}]"
             notes += bench.ready()
+    if left_out:
+        lines.append(f"[{MOST_QUESTIONS} at once: not asked: {', '.join(left_out)[:300]}]")
     head = ["base -> workspace:"] if bench.edits else ["nothing is edited yet: this is base"]
     return ToolResult(notes + bench.bounded("\n".join([*head, *lines]), limit=SHOWN), "; ".join(lines)[:300])
 
@@ -290,7 +291,7 @@ def _again(bench: Workbench, question: Question, scenario: Scenario) -> list[Ans
 TOOL: Tool[Workbench] = Tool(
     name="trace_command",
     description="What a request, command or SELECT does: queries by call site, rows examined, N+1, work and "
-    "answer beside base. Without input: the scenario. A new index can harm other requests: trace them.",
+    "answer beside base. Without input: the scenario.",
     input=Input,
     example={"http": "GET /api/users?page=2", "as_user": "users:1"},
     run=run,

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 import pathspec
 from bedev.sandboxes.application import Application
-from bedev.sandboxes.engines.engine import Schema
+from bedev.sandboxes.engines.engine import IndexSpec, Schema
 from bedev.sandboxes.errors import BedevError, DatabaseError, SandboxBroken
 from bedev.sandboxes.patterns import matches
 from bedev.sandboxes.recipe import TreeReader
@@ -101,6 +101,8 @@ class Workbench:
     seen: dict[str, str] = field(default_factory=dict)
     mask_key: bytes = b""
 
+    advised: dict[str, tuple[IndexSpec, ...]] = field(default_factory=dict)
+
     def __post_init__(self) -> None:
         self._app: Application | None = None
         self._base_app: Application | None = None
@@ -132,6 +134,10 @@ class Workbench:
             plain = frozenset() if self.show_values else words_of_code(self.base)
             self._mask = Mask(self.show_values, plain, self.mask_key)
         return self._mask
+
+    def state_key(self, *parts: str) -> str:
+        """A key for what was measured with the workspace as it is now."""
+        return "\0".join((*parts, _digest(self.edits)))
 
     # the two copies
 
