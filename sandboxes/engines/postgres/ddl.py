@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bedev.sandboxes.engines.engine import Column, ForeignKey, Index, IndexSize, IndexSpec, Schema, Table
-from bedev.sandboxes.engines.postgres.sessions import quoted
+from bedev.sandboxes.engines.postgres.sessions import FLUSH, quoted
 from bedev.sandboxes.errors import DatabaseError, UsageError
 from bedev.sandboxes.sandbox import SqlSession
 
@@ -271,6 +271,7 @@ def analyze(session: SqlSession, tables: Sequence[str]) -> None:
 
     Needs the admin's session. Raises DatabaseError for a table that cannot be analyzed.
     """
+    session.query(FLUSH)  # what this session wrote would count as written after the VACUUM
     for table in tables:
         name = quoted(table)
         column = session.query(_TARGET, (name,)).scalar

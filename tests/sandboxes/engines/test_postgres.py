@@ -159,6 +159,22 @@ class TestPostgreSQL(EngineContract):
         finally:
             world.clear("fresh")
 
+    def test_what_was_analyzed_is_left_as_it_is(self, world: World) -> None:
+        """Another VACUUM would estimate the rows anew, from the pages that it looks at."""
+        world.app.query("CREATE TABLE filled (id INT PRIMARY KEY, a TEXT)")
+        rows = "SELECT reltuples FROM pg_class WHERE relname = 'filled'"
+        written = "SELECT pg_stat_get_ins_since_vacuum('filled'::regclass)"
+        try:
+            world.admin.query("INSERT INTO filled SELECT n, repeat('x', 80) FROM generate_series(1, 3456) n")
+            world.engine.analyze(world.admin, ["filled"])
+            time.sleep(1.1)  # a session hands over once a second at most, unless it is told to
+            world.admin.query("SELECT 1")
+            assert world.admin.query(written).scalar == 0
+            world.engine.settle(world.admin)
+            assert world.admin.query(rows).scalar == 3456
+        finally:
+            world.clear("filled")
+
     def test_reading_the_counters_takes_milliseconds(self, world: World) -> None:
         times = []
         for _ in range(20):
