@@ -369,13 +369,13 @@ class ProcessSandbox:
         marker: str = "",
     ) -> ProcessBox:
         programs = [str(self._image(image)[0] / "bin") for image in images]
-        path = ":".join([*programs, process_programs.search_path()])
-        own = {**BASE_ENVIRONMENT, "PATH": path, "TMPDIR": "/tmp", **environment}
+        own = {**BASE_ENVIRONMENT, "TMPDIR": "/tmp", **environment}
         return ProcessBox(
             name,
             places,
             root / f"{tmp}-out",
             own,
+            ":".join([*programs, process_programs.search_path()]),
             limits_of(memory_mb),
             5 if name == "set-up" else 0,  # what is measured shares the processor as the probe does
             marker or f"{self._store.name}/{root.name}",

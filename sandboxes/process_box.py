@@ -38,8 +38,9 @@ _SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}\Z")
 
 
 class ProcessBox:
-    """See `sandbox.Box`. `marker` is this pod's word in the environment of its processes; `outputs` a folder
-    of its own for what commands write; `limits` as setrlimit(2) names them; `nice` as nice(2) adds it."""
+    """See `sandbox.Box`. `outputs` is a folder of its own for what commands write, `path` the folders of this
+    machine's programs, `limits` and `nice` as setrlimit(2) and nice(2) take them, `marker` this pod's word in
+    the environment of its processes."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class ProcessBox:
         places: Places,
         outputs: Path,
         environment: Mapping[str, str],
+        path: str,
         limits: Mapping[str, int],
         nice: int,
         marker: str,
@@ -54,7 +56,8 @@ class ProcessBox:
         self.name = name
         self.places = places
         self._outputs_folder = outputs
-        self._environment = {k: places.value(k, v) for k, v in environment.items()}
+        self._path = path
+        self._environment = {"PATH": path, **self._real_environment(environment)}
         self._limits = dict(limits)
         self._nice = nice
         self._marker = marker
@@ -130,7 +133,7 @@ class ProcessBox:
         nonce = secrets.token_hex(8)
         environment = {
             **self._environment,
-            **{name: self.places.value(name, value) for name, value in env.items()},
+            **self._real_environment(env),
             MARKER: f"{self._marker}/{nonce}",
         }
         order = {
@@ -149,6 +152,15 @@ class ProcessBox:
             supervised = Supervised(order, f"{self._marker}/{nonce}")
             self._running.add(supervised)
         return supervised
+
+    def _real_environment(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """As it is really set. Of a PATH the pod's own folders count, before this machine's programs: the
+        rest of it are the folders of an image."""
+        real = {name: self.places.value(name, value) for name, value in environment.items()}
+        if "PATH" in environment:
+            own = [self.places.path(entry) for entry in environment["PATH"].split(":")]
+            real["PATH"] = ":".join([*(str(entry) for entry in own if entry is not None), self._path])
+        return real
 
     def _release(self, supervised: Supervised) -> None:
         supervised.end()
@@ -345,6 +357,10 @@ class ProcessService:
                 content += Path(f"{self._log}{suffix}").read_bytes()
         text = self._box.places.outward(content[-4 * limit :]).decode("utf-8", "replace")
         return text[-limit:] if limit > 0 else ""
+
+    def bytes_read(self) -> int | None:
+        """Not asked: what runs here is trusted."""
+        return None
 
     def stop(self) -> None:
         """End it and all its children: politely for ten seconds (servers save their data), then by force."""

@@ -240,14 +240,16 @@ class Supervisor:
             self.exceeded = True
         return True
 
-    def _reap(self) -> None:
+    def _reap(self) -> bool:
+        """Whether there is no child any longer. While anything of the command lives there is one: it itself,
+        or its ancestor, or it was reparented to this process. No reading of /proc is as sure."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return True
             if pid == 0:
-                return
+                return False
             if pid == self.pid:
                 code = os.waitstatus_to_exitcode(status)
                 self.status = code if code >= 0 else 128 - code
@@ -256,11 +258,9 @@ class Supervisor:
         """End what is left; whether nothing is."""
         for number in range(_PASSES):
             found = descendants(os.getpid(), {self.pid})
-            if not found:
-                self._reap()
-                return True
             kill(found, stop_first=number > 0)
-            self._reap()
+            if self._reap() and not found:
+                return True
             if number > 1:
                 time.sleep(0.02)
         return False

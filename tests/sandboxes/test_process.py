@@ -378,6 +378,21 @@ class TestPrograms:
         assert pod.app.run(f'python -c "{code}"').stdout.text == "None True\n"
         assert sandbox.image_digest(image).startswith("this machine: Python 3.")
 
+    def test_a_path_of_an_image_keeps_the_pods_folders_and_this_machines_programs(
+        self, sandbox: Sandbox, image: str, tree: str
+    ) -> None:
+        path = {"PATH": "/work/bin:/usr/local/bin:/usr/bin:/bin"}
+        pod = sandbox.open_pod(PodSpec(app_image=image, tree=tree, environment=path), quiet)
+        plain = sandbox.open_pod(PodSpec(app_image=image, tree=tree), quiet)
+        for env in ({}, path):
+            assert pod.app.run("run", env=env).stdout.text == "ran\n"
+            where = "import sys; print(sys.executable, sys.version)"
+            seen = [p.app.run(f"python3 -c '{where}'", env=env).stdout.text for p in (pod, plain)]
+            assert seen[0] == seen[1]
+        assert plain.app.run("run").exit_code == 127
+        for opened in (pod, plain):
+            opened.close()
+
     def test_files_of_an_image_lie_where_the_stack_says(self, sandbox: Sandbox, tree: str) -> None:
         files = {
             "/bedev/stack/a/show.py": b"print('/bedev/stack', '/work')",
