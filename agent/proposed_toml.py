@@ -157,6 +157,7 @@ def _of_guesses(guesses: Sequence[Guess], commit: str, engine: str) -> Proposal:
         own = [g for g in guesses if (g.table, g.key) == (example.table, example.key)]
         if example.table in ("recipe.environment", "services", "database.environment"):
             own = [g for g in guesses if g.table == example.table]
+            own = sorted(own, key=lambda g: not g.sure)
             own = list({g.key: g for g in reversed(own)}.values())[::-1]
         lines += _ranked(own) if own else [example]
     lines += [g for g in guesses if g.key == "image" and g.table == "database"][:1]

@@ -131,7 +131,7 @@ STRANGERS: Mapping[str, tuple[Mapping[str, str], Mapping[str, object]]] = {
             "main.go": 'package main\n\nfunc main() { http.ListenAndServe(":8081", nil) }\n',
             "a_test.go": "package main\n",
             ".github/workflows/ci.yml": "jobs:\n  a:\n    services:\n      db:\n"
-            "        image: postgres:16-alpine\n"
+            "        image: postgres:14-alpine\n      newer:\n        image: postgres:16-alpine\n"
             "    env:\n      DATABASE_URL: postgres://a:b@localhost/c?sslmode=disable\n",
             "migrations/000001_a.up.sql": "SELECT 1;",
             "migrations/000001_a.down.sql": "SELECT 1;",
@@ -160,6 +160,22 @@ STRANGERS: Mapping[str, tuple[Mapping[str, str], Mapping[str, object]]] = {
                 "DB_HOST": "{host}", "DB_PORT": "{port}", "DB_NAME": "{database}", "DB_USER": "{user}",
                 "DB_PASSWORD": "{password}",
             },
+        },
+    ),
+    "poetry": (
+        {
+            "pyproject.toml": '[tool.poetry.dependencies]\npython = "^3.11"\nredis = "5"\n',
+            "poetry.lock": "",
+            "migrations/env.py": "",
+            "migrations/versions/1a2b_first.py": "",
+            "Dockerfile": "FROM node:20\nFROM python:3.11-slim\n",
+        },
+        {
+            "image": "python:3.11", "migration_paths": ("migrations/versions/**/*.py",), "services": {},
+            "install": (
+                "python3 -m venv /tmp/tools && /tmp/tools/bin/pip install -q poetry && "
+                "POETRY_VIRTUALENVS_IN_PROJECT=true /tmp/tools/bin/poetry install --no-interaction --no-root",
+            ),
         },
     ),
     "alpine": (
@@ -215,6 +231,15 @@ def test_text_of_the_repository_cannot_break_out_of_its_line(script: str, name: 
     own = RepositorySettings.parse(text.encode("utf-8", "replace"))
     assert own.stack == "generic"
     assert set(own.recipe) <= {"image", "install", "serve", "test", "environment", "served_port"}
+
+
+def test_a_client_library_is_a_guess_at_its_service() -> None:
+    text = propose(Files(STRANGERS["poetry"][0]), COMMIT).text
+    assert '# redis = "redis:8"' in text
+    assert (
+        "redis is a dependency: needed where the application or its tests fail without  [pyproject.toml:3]"
+        in text
+    )
 
 
 # the command

@@ -75,7 +75,9 @@ def _ci(tree: TreeReader) -> tuple[str, ...]:
 
 
 def _dockerfile(tree: TreeReader) -> Iterator[Guess]:
+    """The images of its stages, the last one first: that is the one which runs."""
     stages: set[str] = set()
+    images: list[Guess] = []
     for line in lines_of(tree, "Dockerfile"):
         if found := re.match(r"FROM\s+(?:--\S+\s+)?(\S+)(?:\s+AS\s+(\S+))?", line.text, re.IGNORECASE):
             image = found[1]
@@ -85,19 +87,19 @@ def _dockerfile(tree: TreeReader) -> Iterator[Guess]:
                 why = "the Dockerfile's image"
                 if poor:
                     why += ", which has no bash: take the one of the same version that is based on Debian"
-                yield Guess("recipe", "image", image, why, line.source, sure=not poor)
+                images.insert(0, Guess("recipe", "image", image, why, line.source, sure=not poor))
             stages.add(found[2] or "")
         elif found := re.match(r"EXPOSE\s+(\d{2,5})\b", line.text):
             yield Guess("recipe", "served_port", int(found[1]), "where the container listens", line.source)
         elif found := re.match(r"CMD\s+\[(.+)\]\s*$", line.text):
-            words = re.findall(r'"([^"]*)"', found[1])
-            yield Guess(
-                "recipe", "serve", " ".join(words), "the container's command", line.source, sure=False
-            )
+            words = " ".join(re.findall(r'"([^"]*)"', found[1]))
+            yield Guess("recipe", "serve", words, "the container's command", line.source, sure=False)
+    yield from images
 
 
 def _servers(tree: TreeReader) -> Iterator[Guess]:
-    """Database and services that compose and CI files start."""
+    """Database and services that compose and CI files start; of several versions in CI the highest."""
+    versions: list[tuple[tuple[int, ...], Guess]] = []
     files = (*(p for p in COMPOSE_FILES if tree.read(p) is not None), *_ci(tree))
     for line in lines_of(tree, *files):
         found = re.match(r"[\s-]*image:\s*['\"]?([\w./-]+)(?::([\w.-]+))?", line.text)
@@ -110,10 +112,15 @@ def _servers(tree: TreeReader) -> Iterator[Guess]:
             version = re.match(r"(?:pg)?(\d+(?:\.\d+)?)", found[2] or "")
             if version and name == engine:
                 image = f"{engine}:{version[1]}"
-                yield Guess("database", "image", image, "its version there", line.source)
+                order = tuple(int(part) for part in version[1].split("."))
+                first = 1 if line.path in COMPOSE_FILES else 0
+                versions.append(
+                    ((first, *order), Guess("database", "image", image, "its version", line.source))
+                )
         elif name in services.names():
             tag = re.sub(r"-?alpine[\d.]*$", "", found[2] or "") or "latest"
             yield Guess("services", name, f"{name}:{tag}", "started beside it", line.source)
+    yield from (g for _, g in sorted(versions, key=lambda pair: pair[0], reverse=True))
 
 
 def _address(tree: TreeReader) -> Iterator[Guess]:
@@ -179,7 +186,9 @@ def _migrations(tree: TreeReader) -> Iterator[Guess]:
     """Folders of migrations: of SQL files those that go up, so that a step counts once."""
     found: dict[str, str] = {}
     for path in tree.paths():
-        match = re.match(r"((?:[^/]+/)*?(?:migrations?|migrate|versions))/(?:[^/]+/)?[^/]+\.(\w+)$", path)
+        match = re.match(r"(.*\bversions)/[^/]+\.(py)$", path) or re.match(
+            r"((?:[^/]+/)*?(?:migrations?|migrate))/(?!(?:env|__init__)\.py)(?:[^/]+/)?[^/]+\.(\w+)$", path
+        )
         if match and match[2] in ("sql", "js", "ts", "cjs", "mjs", "py", "rb", "php", "go", "java"):
             ending = match[2]
             if re.search(r"(?:^|/|[._-])down\.sql$", path):

@@ -19,6 +19,26 @@ NODE_LOCKS = {
     "yarn.lock": "corepack enable --install-directory /tmp && /tmp/yarn install --immutable",
     "package.json": "npm install",
 }
+_TOOLS = "python3 -m venv /tmp/tools && /tmp/tools/bin/pip install -q"
+PYTHON_LOCKS = {
+    "uv.lock": f"{_TOOLS} uv && /tmp/tools/bin/uv sync --frozen",
+    "poetry.lock": f"{_TOOLS} poetry && POETRY_VIRTUALENVS_IN_PROJECT=true /tmp/tools/bin/poetry install "
+    "--no-interaction --no-root",
+    "pdm.lock": f"{_TOOLS} pdm && /tmp/tools/bin/pdm sync",
+    "Pipfile.lock": f"{_TOOLS} pipenv && PIPENV_VENV_IN_PROJECT=1 /tmp/tools/bin/pipenv sync --dev",
+}
+"""What each lock file's manager is told, so that everything comes to .venv."""
+
+CLIENTS = {
+    "redis": "redis", "ioredis": "redis", "bullmq": "redis", "sidekiq": "redis", "go-redis": "redis",
+    "predis": "redis", "valkey": "valkey", "memjs": "memcached", "pymemcache": "memcached",
+    "dalli": "memcached", "gomemcache": "memcached", "amqplib": "rabbitmq", "pika": "rabbitmq",
+    "bunny": "rabbitmq", "amqp091-go": "rabbitmq",
+}  # fmt: skip
+"""Client libraries, and the service that they speak to."""
+
+_NEWEST = {"redis": "8", "valkey": "8", "memcached": "1", "rabbitmq": "4"}
+
 NODE_SCRIPTS: Mapping[str, tuple[str, ...]] = {
     "build": ("build", "compile"),
     "migrate": (
@@ -65,6 +85,17 @@ def guess(tree: TreeReader) -> Iterator[Guess]:
         text = text_of(tree, path)
         if text is not None:
             yield from read(tree, path, text)
+            yield from _clients(path, text)
+
+
+def _clients(path: str, text: str) -> Iterator[Guess]:
+    names = "|".join(map(re.escape, CLIENTS))
+    for number, line in enumerate(text.splitlines(), 1):
+        found = re.search(rf"(?<![\w-])({names})(?![\w-])", line)
+        if found and not line.lstrip().startswith(("#", "//")):
+            kind = CLIENTS[found[1]]
+            why = f"{found[1]} is a dependency: needed where the application or its tests fail without"
+            yield Guess("services", kind, f"{kind}:{_NEWEST[kind]}", why, f"{path}:{number}", sure=False)
 
 
 def _guess(key: str, value: Any, why: str, source: str, sure: bool = True) -> Guess:
@@ -98,7 +129,10 @@ def _node(tree: TreeReader, path: str, text: str) -> Iterator[Guess]:
     lock = next(name for name in NODE_LOCKS if tree.read(name) is not None)
     newest = "the newest versions: there is no lock file" if lock == "package.json" else f"from {lock}"
     if lock != "package.json" or data.get("dependencies"):
-        yield _guess("install", [NODE_LOCKS[lock]], newest, f"{lock}:1")
+        command = NODE_LOCKS[lock]
+        if lock == "yarn.lock" and "yarn lockfile v1" in (text_of(tree, lock) or "")[:200]:
+            command = command.replace("--immutable", "--frozen-lockfile")
+        yield _guess("install", [command], newest, f"{lock}:1")
     for key, names in NODE_SCRIPTS.items():
         name = next((n for n in names if n in scripts), None)
         if name is None:
@@ -144,7 +178,11 @@ def _python(tree: TreeReader, path: str, text: str) -> Iterator[Guess]:
     target = target or "-r requirements.txt"
     venv = "python3 -m venv .venv && .venv/bin/pip install -q"
     where = "requirements.txt:1" if "requirements" in target else f"{path}:1"
-    yield _guess("install", [f"{venv} {target}"], "into an environment of its own", where)
+    lock = next((name for name in PYTHON_LOCKS if tree.read(name) is not None), "")
+    if lock:
+        yield _guess("install", [PYTHON_LOCKS[lock]], f"from {lock}", f"{lock}:1")
+    else:
+        yield _guess("install", [f"{venv} {target}"], "into an environment of its own", where)
     if re.search(r"^\s*['\"]?pytest\b", text, re.MULTILINE | re.IGNORECASE):
         line = line_of(text, r"^\s*['\"]?pytest\b")
         yield _guess(
