@@ -175,6 +175,7 @@ def _recipe(
     """What detection says of HEAD, each finding with its source; the same code as a run's."""
     from bedev.agent.settings import load
     from bedev.agent.subject import open_subject
+    from bedev.sandboxes.services import service as services
 
     try:
         settings = load({"engine": engine, "sandbox": sandbox})
@@ -192,15 +193,31 @@ def _recipe(
             allow_images=settings.allow_images,
         )
     except BedevError as error:
-        return [_wrong("application", error, "an application that bedev can bring up")], ()
+        wrong = _wrong("application", error, "an application that bedev can bring up")
+        return [wrong, *_guesses(repository, path, engine)], ()
     recipe = subject.recipe
     database = recipe.engine_image or subject.engine.default_image()
     rows = [
         Row("application", "ok", f"{subject.stack.title} on {recipe.image}"),
         Row("database", "ok", f"{subject.engine.title} on {database or 'the application itself'}"),
+        *(Row("service", "ok", f"{services.load(k).title} on {i}") for k, i in recipe.services.items()),
         *(Row("detected", "ok", f"{f.key} = {f.value}  [{f.source}]") for f in recipe.findings),
     ]
-    return rows, tuple(dict.fromkeys(filter(None, (recipe.image, database))))
+    images = (recipe.image, database, *recipe.services.values())
+    return rows, tuple(dict.fromkeys(filter(None, images)))
+
+
+def _guesses(repository: Repository, path: str, engine: str) -> list[Row]:
+    """Of a repository whose framework is not recognised: what `bedev init` would write, with its sources."""
+    from bedev.agent.proposed_toml import propose
+    from bedev.agent.subject import sub_tree
+
+    try:
+        tree = sub_tree(repository, repository.head, path)
+        proposal = propose(tree, repository.head, engine)
+    except BedevError:
+        return []  # said already: it is why there is no application
+    return [] if proposal.stack else [Row("guessed", "unknown", line) for line in proposal.found[1:]]
 
 
 def _wrong(name: str, error: BedevError, needed: str) -> Row:

@@ -333,3 +333,18 @@ def test_json_is_one_object(repository: Path) -> None:
     assert said["file"] == str(repository / "app" / "bedev.toml")
     assert said["stack"] is None
     assert said["text"] == (repository / "app" / "bedev.toml").read_text()
+
+
+def test_doctor_shows_the_same_findings(repository: Path) -> None:
+    with tempfile.TemporaryDirectory() as state:
+        done = subprocess.run(
+            [BEDEV, "doctor", "--repo", repository, "--json"],
+            env={"PATH": os.environ["PATH"], "HOME": state, "BEDEV_STATE_DIR": state},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    rows = json.loads(done.stdout)["rows"]
+    guessed = [row["found"] for row in rows if row["name"] == "guessed"]
+    assert guessed == json.loads(init(repository, "--json", "--print").stdout)["found"][1:]
+    assert any("bedev init" in row["fix"] for row in rows)

@@ -129,10 +129,10 @@ def _node(tree: TreeReader, path: str, text: str) -> Iterator[Guess]:
     lock = next(name for name in NODE_LOCKS if tree.read(name) is not None)
     newest = "the newest versions: there is no lock file" if lock == "package.json" else f"from {lock}"
     if lock != "package.json" or data.get("dependencies"):
-        command = NODE_LOCKS[lock]
+        download = NODE_LOCKS[lock]
         if lock == "yarn.lock" and "yarn lockfile v1" in (text_of(tree, lock) or "")[:200]:
-            command = command.replace("--immutable", "--frozen-lockfile")
-        yield _guess("install", [command], newest, f"{lock}:1")
+            download = download.replace("--immutable", "--frozen-lockfile")
+        yield _guess("install", [download], newest, f"{lock}:1")
     for key, names in NODE_SCRIPTS.items():
         name = next((n for n in names if n in scripts), None)
         if name is None:
