@@ -23,6 +23,12 @@ def described(text: str, **files: str) -> FilesTree:
     return FilesTree({"bedev.toml": text, **files})
 
 
+def detected(tree: FilesTree) -> Recipe:
+    recipe = GENERIC.detect(tree)
+    assert recipe is not None
+    return recipe
+
+
 def test_it_passes_the_contract_as_far_as_that_is_not_about_a_framework() -> None:
     contract.assert_is_found_by_name(GENERIC)
     recipe = contract.assert_detects(GENERIC, SHOP)
@@ -35,8 +41,7 @@ def test_it_passes_the_contract_as_far_as_that_is_not_about_a_framework() -> Non
 
 
 def test_the_recipe_is_what_the_file_says() -> None:
-    recipe = GENERIC.detect(SHOP)
-    assert recipe is not None
+    recipe = detected(SHOP)
     assert recipe.packages == ("nodejs", "node-express", "node-mysql", "node-redis")
     assert recipe.services == {"redis": "redis:8"}
     assert recipe.engine == "mariadb"
@@ -93,15 +98,9 @@ def test_the_engine_of_a_compose_file_is_taken_where_the_file_says_none() -> Non
     tree = described('[recipe]\nimage = "a"\n').with_files(
         {"compose.yaml": "services:\n  db:\n    image: postgres:16\n"}
     )
-    recipe = contract_free(tree)
+    recipe = detected(tree)
     assert (recipe.engine, recipe.engine_image) == ("postgres", "postgres:16")
     assert ("database", "compose.yaml:3") in {(f.key, f.source) for f in recipe.findings}
-
-
-def contract_free(tree: FilesTree) -> Recipe:
-    recipe = GENERIC.detect(tree)
-    assert recipe is not None
-    return recipe
 
 
 @pytest.mark.parametrize(
