@@ -52,7 +52,7 @@ class Dependencies:
     def add(self, name: str, version: str, source: str) -> None:
         key = normal(name)
         if key not in self.packages or (not self.packages[key][0] and version):
-            self.packages[key] = (version.strip(), source)
+            self.packages[key] = (version.partition(" --hash")[0].strip(" \\"), source)
 
 
 def read(tree: TreeReader, root: str) -> Dependencies:

@@ -11,7 +11,7 @@ from bedev.sandboxes.stacks.compose import engine_of_compose
 from bedev.sandboxes.stacks.django import dependencies as manifests
 from bedev.sandboxes.stacks.django.dependencies import Dependencies
 from bedev.sandboxes.stacks.django.environment import derive, example
-from bedev.sandboxes.stacks.django.python import choose_python, install_steps, system_packages
+from bedev.sandboxes.stacks.django.python import DRIVERS, choose_python, install_steps, system_packages
 from bedev.sandboxes.stacks.django.suite import (
     TEST_CONFIG,
     TEST_PATHS,
@@ -248,6 +248,12 @@ def _said_engine(tree: TreeReader, project: Project, needs: Dependencies) -> tup
         )
         if match and match[1].lower() in ENGINES:
             return ENGINES[match[1].lower()], assignment_source(text_of(tree, path) or "", path, name)
+    drivers = {
+        engine: needs.source(name)
+        for engine, (_, names) in reversed(DRIVERS.items())
+        for name in names
+        if engine != "mariadb" and needs.has(name)
+    }
     spare: tuple[str, str] = ("", "")
     for file in project.files:
         text = text_of(tree, file) or ""
@@ -256,18 +262,11 @@ def _said_engine(tree: TreeReader, project: Project, needs: Dependencies) -> tup
                 continue
             for match in re.finditer(r"backends\.(\w+)['\"]|['\"](\w+)://", line):
                 found = ENGINES.get((match[1] or match[2]).lower(), "")
-                if found and found != "sqlite":
-                    return found, f"{file}:{number}"
+                if found and found != "sqlite" and (not drivers or found in drivers):
+                    return found, f"{file}:{number}"  # a default that nothing could reach says little
                 if found and not spare[0]:
                     spare = found, f"{file}:{number}"
-    for engine, names in (
-        ("postgres", ("psycopg", "psycopg2", "psycopg2-binary")),
-        ("mysql", ("mysqlclient", "pymysql")),
-    ):
-        for name in names:
-            if needs.has(name):
-                return engine, needs.source(name)
-    return spare
+    return next(iter(drivers.items()), spare)
 
 
 def _seed(tree: TreeReader, root: str, manage: str) -> tuple[str, tuple[Finding, ...]]:

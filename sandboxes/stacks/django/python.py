@@ -24,7 +24,7 @@ SUPPORTED: Mapping[tuple[int, int], tuple[tuple[int, int], tuple[int, int]]] = {
     (5, 0): ((3, 12), (3, 12)),
     (5, 1): ((3, 12), (3, 13)),
     (5, 2): ((3, 13), (3, 14)),
-    (6, 0): ((3, 14), (3, 14)),
+    (6, 0): ((3, 13), (3, 14)),
 }
 """By Django's version: the Python of its time, which old pins have wheels for, and the newest that it
 supports (docs.djangoproject.com, "What Python version can I use with Django?")."""

@@ -298,6 +298,14 @@ def test_variables_that_settings_read_get_values_each_with_its_line() -> None:
         ({"config/settings.py": 'ENGINE = "django.db.backends.sqlite3"\n'}, "sqlite", "config/settings.py:1"),
         (
             {
+                "config/settings.py": 'X = config(default="mysql://u@h/n")\n',
+                "requirements.txt": "Django\npsycopg2==2.9.10 \\\n    --hash=sha256:0\n",
+            },
+            "postgres",
+            "requirements.txt:2",
+        ),
+        (
+            {
                 "config/settings.py": 'A = "django.db.backends.sqlite3"\nB = "django.db.backends.mysql"\n',
                 "compose.yaml": "services:\n  db:\n    image: mariadb:11.4\n",
             },

@@ -7,7 +7,8 @@ import json
 import os
 import re
 
-from django.core.management import get_commands, load_command_class
+import django.core.management
+from django.core.management import find_commands, get_commands, load_command_class
 from django.core.management.base import BaseCommand
 
 ROOT = os.environ.get("BEDEV_ROOT", "/work").rstrip("/") + "/"
@@ -136,8 +137,9 @@ def _needs_login(target, layers):
 
 def commands():
     found = []
+    frameworks = set(find_commands(django.core.management.__path__[0]))  # some are overridden by applications
     for name, app in sorted(get_commands().items()):
-        if not isinstance(app, str) or app.startswith(("django.", "bedev_django")):
+        if not isinstance(app, str) or app.startswith(("django.", "bedev_django")) or name in frameworks:
             continue
         try:
             command = load_command_class(app, name)
