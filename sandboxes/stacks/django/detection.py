@@ -250,7 +250,7 @@ def _said_engine(tree: TreeReader, project: Project, needs: Dependencies) -> tup
             return ENGINES[match[1].lower()], assignment_source(text_of(tree, path) or "", path, name)
     drivers = {
         engine: needs.source(name)
-        for engine, (_, names) in reversed(DRIVERS.items())
+        for engine, (_, names) in reversed(tuple(DRIVERS.items()))
         for name in names
         if engine != "mariadb" and needs.has(name)
     }
