@@ -386,6 +386,17 @@ class DockerService:
         text = self._box.internal(f"cat -- {files} | tail -c {4 * limit}")[1].decode("utf-8", "replace")
         return text[-limit:] if limit > 0 else ""
 
+    def bytes_read(self) -> int | None:
+        """Of the processes of its session; what children read that have ended is in their parents'."""
+        code = (
+            'total=0; for entry in /proc/[0-9]*; do IFS= read -r line <"$entry/stat" || continue; '
+            f"fields=(${{line##*) }}); [[ ${{fields[3]}} == {self._pid} ]] || continue; "
+            'while read -r name value; do [[ $name == rchar: ]] && ((total += value)); done <"$entry/io"; '
+            'done; echo "$total"'
+        )
+        found = int(self._box.internal(code, fine=(0, 1))[1].strip() or 0)
+        return found or None
+
     def stop(self) -> None:
         """End it and all its children: politely for ten seconds (servers save their data), then by force."""
         if self._box._services.get(self._pid) is not self:

@@ -75,6 +75,11 @@ class Service(Protocol):
         """The tail of what it wrote, in characters."""
         ...
 
+    def bytes_read(self) -> int | None:
+        """Bytes that its living processes have read from files so far, as the kernel counts them; None where
+        that is not known."""
+        ...
+
     def stop(self) -> None:
         """End it and all its children; idempotent."""
         ...

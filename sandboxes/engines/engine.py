@@ -146,7 +146,6 @@ class PlanNode:
     estimated_rows: float | None = None
     actual_rows: float | None = None
     loops: float | None = None
-    estimated_loops: float | None = None
     filtered_percent: float | None = None
     milliseconds: float | None = None
     condition: str = ""
@@ -450,9 +449,10 @@ class LibraryEngine(Engine, Protocol):
         """What the application's configuration names as its database: a path in `app`."""
         ...
 
-    def account(self, admin: SqlSession, sent: Sequence[SentStatement]) -> None:
-        """Count these statements of the application, and capture them where a capture runs. Raises
-        DatabaseError where one cannot be counted: the counters then say too little."""
+    def account(self, admin: SqlSession, sent: Sequence[SentStatement]) -> int:
+        """Count these statements of the application, and capture them where a capture runs. Gives the bytes
+        that they read from files. Raises DatabaseError where one cannot be counted: the counters then say
+        too little."""
         ...
 
 

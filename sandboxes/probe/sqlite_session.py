@@ -86,12 +86,13 @@ Authorizer = Callable[[int, str | None, str | None, str | None, str | None], int
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run of a statement took; `writes` where it is no reading statement."""
+    """What one run of a statement took, `bytes` read from files; `writes` where it is no reading one."""
 
     steps: int = 0
     sent: int = 0
     written: int = 0
     writes: bool = False
+    bytes: int = 0
 
 
 @dataclass
@@ -103,6 +104,7 @@ class Ledger:
     sent: int = 0
     written: int = 0
     statements: int = 0
+    bytes: int = 0
     capturing: bool = False
     captured: list[tuple[str, int, float]] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -113,6 +115,7 @@ class Ledger:
             self.steps += cost.steps * calls
             self.sent += cost.sent * calls
             self.written += cost.written * calls
+            self.bytes += cost.bytes * calls
             self.statements += statements
 
     def hear(self, sql: str, connection: int) -> None:
@@ -299,6 +302,7 @@ class Replay:
         sql = re.sub(r"'(?:[^']|'')*'|%s", lambda m: "?" if m[0] == "%s" else m[0], sql) if bindings else sql
         while True:
             before, changes = steps(self.connection, sql), self.connection.total_changes
+            read = bytes_read()
             sent = 0
             try:
                 cursor = self.connection.execute(sql, self.padded(sql, bindings))
@@ -316,7 +320,8 @@ class Replay:
                     continue
             took = (steps(self.connection, sql) - before) % STEPS
             written = self.connection.total_changes - changes
-            return Cost(took, sent, written, not self.reads(sql)), problem
+            read = bytes_read() - read
+            return Cost(took, sent, written, not self.reads(sql), read), problem
 
     def padded(self, sql: str, bindings: list[Any]) -> list[Any]:
         """A tracer may leave out the end of a very long list of values, and those of many rows."""
@@ -419,7 +424,9 @@ class SqliteSession:
 
     def _account(self, text: str) -> str:
         with self.ledger.lock:
-            return json.dumps(self._replay().account(json.loads(text), self.ledger)[:20])
+            before = self.ledger.bytes
+            problems = self._replay().account(json.loads(text), self.ledger)[:20]
+            return json.dumps({"problems": problems, "bytes": self.ledger.bytes - before})
 
     def query(self, sql: str, params: list[Any], max_rows: int) -> dict[str, Any]:
         if params:
@@ -485,6 +492,15 @@ class SqliteSession:
 def last_number(value: Any, width: int) -> int:
     """The greatest number of at most `width` digits at the end of a text or before an @ in it, 0 for none."""
     return max((int(n) for n in re.findall(rf"(?<![0-9])[0-9]{{1,{width}}}(?=@|$)", str(value))), default=0)
+
+
+def bytes_read() -> int:
+    """What this thread has read from files so far, as the kernel counts; 0 where it does not."""
+    try:
+        with open("/proc/thread-self/io", "rb", buffering=0) as file:
+            return int(file.read(200).split(b"rchar: ", 1)[1].split(b"\n", 1)[0])
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 def make_file(path: str) -> None:

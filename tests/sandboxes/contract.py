@@ -317,6 +317,20 @@ class ServiceContract:
         assert not service.alive()
         assert still_running(app, marker) == 0
 
+    def test_what_a_service_reads_is_counted_where_anybody_counts(self, app: Box) -> None:
+        """Its children's too, after their end."""
+        service = app.start(
+            "reader", "read -r -t 1 _ <> <(:); head -c 9000000 /dev/zero | cat >/dev/null; sleep 99"
+        )
+        before = service.bytes_read()
+        if before is None:
+            return  # nothing is isolated there, so nobody is suspected
+        deadline = time.monotonic() + 10
+        while (service.bytes_read() or 0) < before + 18_000_000 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert 18_000_000 <= (service.bytes_read() or 0) - before < 19_000_000
+        service.stop()
+
     def test_a_service_that_ends_by_itself_is_not_alive(self, app: Box) -> None:
         service = app.start("brief", "echo last words; exit 1")
         deadline = time.monotonic() + 5

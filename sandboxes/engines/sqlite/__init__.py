@@ -87,8 +87,8 @@ class SQLite:
     def counters(self, admin: SqlSession) -> Counters:
         return counters.read(admin)
 
-    def account(self, admin: SqlSession, sent: Sequence[SentStatement]) -> None:
-        counters.account(admin, sent)
+    def account(self, admin: SqlSession, sent: Sequence[SentStatement]) -> int:
+        return counters.account(admin, sent)
 
     def settle(self, admin: SqlSession) -> None:
         """Nothing works in the background."""

@@ -30,11 +30,15 @@ def read(admin: SqlSession) -> Counters:
     return Counters(rows_sent=sent, rows_written=written, statements=statements, vm_steps=steps)
 
 
-def account(admin: SqlSession, sent: Sequence[SentStatement]) -> None:
+def account(admin: SqlSession, sent: Sequence[SentStatement]) -> int:
+    """See `LibraryEngine.account`."""
+    read_bytes = 0
     for first in range(0, len(sent), AT_ONCE):
         content = json.dumps([_line(one) for one in sent[first : first + AT_ONCE]])
         answer = admin.query("SELECT bedev_account(%s)", (content,), timeout=ACCOUNT_SECONDS)
-        problems: list[str] = json.loads(str(answer.scalar))
+        said = json.loads(str(answer.scalar))
+        problems: list[str] = said["problems"]
+        read_bytes += int(said["bytes"])
         if problems:
             raise DatabaseError(
                 f"A statement of the application could not be counted: {problems[0]}",
@@ -42,6 +46,7 @@ def account(admin: SqlSession, sent: Sequence[SentStatement]) -> None:
                 next_step="It may need something of the application's own connection (docs/proof.md).",
                 detail="\n".join(problems),
             )
+    return read_bytes
 
 
 def _line(sent: SentStatement) -> dict[str, Any]:

@@ -157,6 +157,22 @@ class SQLiteContract(EngineContract):
         assert written.rows_written == 7
         assert world.app.query("SELECT COUNT(*) FROM customers WHERE score = -5").scalar == rows
 
+    def test_what_statements_read_from_the_file_is_told(self, world: World) -> None:
+        """A scan reads the table, a lookup some pages, and what is remembered is told again."""
+        lib = library(world.engine)
+        assert lib is not None
+        world.app.query("CREATE TABLE heavy AS SELECT id, hex(zeroblob(100)) AS filled FROM customers")
+        try:
+            scan = SentStatement("SELECT COUNT(filled) FROM heavy WHERE id <> ?", (4,))
+            read = lib.account(world.admin, [scan])
+            if not read:
+                pytest.skip("this kernel does not count what a thread reads")
+            assert 200 * ROWS < read < 300 * ROWS
+            assert lib.account(world.admin, [scan]) == read
+            assert lib.account(world.admin, [SentStatement("SELECT 1")]) < 100_000
+        finally:
+            world.clear("heavy")
+
     def test_remembered_costs_end_with_the_data_that_they_are_of(self, world: World) -> None:
         sent = SentStatement("SELECT name FROM customers WHERE city = ?", ("city 7",))
         scanned = self._account(world, sent)
