@@ -1,4 +1,4 @@
-"""PostgreSQL, 15 and later (tried: 17)."""
+"""PostgreSQL, 15 and later (tried: 17 and 18)."""
 
 from __future__ import annotations
 
