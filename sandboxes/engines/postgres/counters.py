@@ -1,6 +1,6 @@
 """What a PostgreSQL server counted.
 
-What was measured on 17 and 18 (tests/sandboxes/engines/test_postgres.py repeats it), and what follows from it:
+What was measured on 17 and 18 (tests/sandboxes/engines/test_postgres.py repeats it), and what follows:
 
 - Rows examined are the database's `tup_returned` without what its catalogues took: rows of sequential scans
   and entries of indexes, whoever read them (triggers, functions, cascades), temporary tables' too.
