@@ -3,6 +3,8 @@ where the first is full."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 
 from bedev.agent.baseline import Baseline
@@ -13,16 +15,19 @@ from bedev.agent.subject import Subject
 from bedev.sandboxes.application import TestRun
 from bedev.sandboxes.data import DataFacts
 from bedev.sandboxes.engines.engine import Plan
+from bedev.sandboxes.patterns import matches
 from bedev.tools.database.fingerprint import fingerprint
 from bedev.tools.database.plan_tree import draw
 from bedev.tools.database.workload import WorkloadQuery
 from bedev.tools.scenarios.scenario import Scenario
+from bedev.tools.scenarios.search import SOURCE_SUFFIXES
 
 MOST_QUERIES = 8
 MOST_PLAN_LINES = 14
 MOST_TABLES = 3
 MOST_SITES = 6
 MOST_FILES = 3
+MOST_RELATED_LINES = 120
 AROUND = 14
 AFTER = 6
 WHOLE = 60
@@ -76,13 +81,15 @@ def opening(
         lines.append("")
     for title, text in looked:
         lines += [f"{title}: {text}", ""] if "\n" not in text else [f"{title}:", text, ""]
-    lines += excerpts(subject, baseline)
+    shown, code = excerpts(subject, baseline)
+    lines += code
+    lines += related(subject, shown, code, dear_tables(baseline))
     lines.append("Find the cause, remove it, measure, and propose.")
     return "\n".join(lines)
 
 
-def excerpts(subject: Subject, baseline: Baseline) -> list[str]:
-    """The code around the call sites of the dearest and the most frequent queries."""
+def excerpts(subject: Subject, baseline: Baseline) -> tuple[list[str], list[str]]:
+    """The code around the call sites of the dearest and the most frequent queries: paths, lines."""
     by_cost = sorted(baseline.workload, key=lambda q: (q.milliseconds or 0.0, q.calls), reverse=True)
     sites = [site for query in by_cost for site in query.sites[:2] if site.file][:MOST_SITES]
     wanted: dict[str, list[int]] = {}
@@ -102,6 +109,31 @@ def excerpts(subject: Subject, baseline: Baseline) -> list[str]:
                 lines.append("      ...")
             lines.append(f"{number:>5} {'>' if number in marks else ' '} {text[number - 1][:200]}")
         lines.append("")
+    return list(wanted), lines
+
+
+def related(subject: Subject, shown: Sequence[str], code: Sequence[str], tables: Sequence[str]) -> list[str]:
+    """Short files of the repository whose names the shown code mentions, or that are called as the dear
+    tables are: a change of the code rarely gets by without them."""
+    counts = Counter(re.findall(r"\b[A-Z]\w{2,}\b", "\n".join(code)))
+    singular = {re.sub(r"ies$", "y", t.lower()).removesuffix("s").replace("_", "") for t in tables}
+    skipped = (*subject.recipe.test_paths, *subject.recipe.generated, *subject.recipe.migration_paths)
+    found: list[tuple[int, str]] = []
+    for path in subject.tree.paths():
+        stem, _, suffix = path.rsplit("/", 1)[-1].partition(".")
+        weight = counts.get(stem, 0) + (5 if stem.lower() in singular else 0)
+        if weight and path.endswith(SOURCE_SUFFIXES) and path not in shown and not matches(path, skipped):
+            found.append((weight, path))
+    lines: list[str] = []
+    for _, path in sorted(found, key=lambda item: (-item[0], item[1])):
+        text = (subject.tree.read(path) or b"").decode("utf-8", "replace").splitlines()
+        body = [line for line in text if line.strip() and not line.startswith(("use ", "<?php"))]
+        if len(text) <= WHOLE and len(lines) + len(body) <= MOST_RELATED_LINES:
+            lines += [
+                f"{path} (blank lines and imports left out):",
+                *(f"  {line[:200]}" for line in body),
+                "",
+            ]
     return lines
 
 
