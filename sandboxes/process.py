@@ -69,6 +69,7 @@ class ProcessPod:
         self._held: list[IO[bytes]] = []
         self._lock = threading.Lock()
         self.closed = False
+        self.when_closed: Callable[[], None] = lambda: None
         probe.explain = lambda error: reason_of(error, self)
 
     @property
@@ -101,6 +102,7 @@ class ProcessPod:
         process_store.remove_later(self.folder)
         for file in self._held:
             file.close()
+        self.when_closed()
 
 
 class ProcessSandbox:
@@ -249,15 +251,10 @@ class ProcessSandbox:
         return pod
 
     def _open(self, folder: Path, spec: PodSpec, held: list[IO[bytes]]) -> ProcessPod:
-        def choose() -> int:
-            port, file = self._store.take_port()
-            held.append(file)
-            return port
-
         images = [image for image in (spec.app_image, spec.db_image) if image]
         for image in images:
             held.append(self._store.hold(self._image(image)[0]))
-        ports = Ports(choose)
+        ports = Ports(self._store.take_port)
         templates = self._template_folder(folder, spec, held)
         app_places = self._places(folder, spec.app_image, "tmp", ports, templates)
         if spec.tree:
@@ -294,6 +291,7 @@ class ProcessSandbox:
                 self._box(kind, folder, places, (other,), {}, spec.memory_mb, f"tmp-{kind}", marker)
             )
         pod = ProcessPod(folder, app, db, others, start_probe(app_places, folder, marker))
+        pod.when_closed = lambda: self._store.give_ports(ports.real)
         try:
             for box in others:
                 start_service(services.load(box.name), box, pod.probe)

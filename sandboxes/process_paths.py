@@ -55,6 +55,10 @@ class Ports:
             self._real[port] = self._choose()
         return self._real[port]
 
+    @property
+    def real(self) -> tuple[int, ...]:
+        return tuple(self._real.values())
+
     def inward(self, text: str) -> str:
         """`text` with the real ports wherever a port is written as one: beside a host, after `port`."""
 

@@ -4,7 +4,7 @@ images/HASH, trees/KEY, templates/KEY   caches; one is complete when its `sealed
                                         last and with the folder, by one rename
 runs/OWNER-PID-START-NONCE              what one process makes: unfinished caches, pods; removed at its end,
                                         or by the next run when that process is dead
-ports/NUMBER                            a locked file for each port that a pod has
+ports                                   its byte at NUMBER is locked while a pod has that port
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -45,8 +45,11 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = _private(root.resolve() / "process")
-        for name in (*KINDS, "runs", "ports"):
+        for name in (*KINDS, "runs"):
             _private(self.root / name)
+        self._ports = open(self.root / "ports", "ab")  # noqa: SIM115 - until this process ends
+        self._taken: set[int] = set()  # the kernel keeps a process from no byte that it has locked itself
+        self._taking = threading.Lock()
         self.name = f"{_prefix()}{os.getpid()}-{_start_token(os.getpid())}-{secrets.token_hex(2)}"
         self.run_folder = _private(self.root / "runs" / self.name)
 
@@ -94,24 +97,32 @@ class Store:
 
     # -- ports
 
-    def take_port(self) -> tuple[int, IO[bytes]]:
-        """A port that nobody listens on and no other pod has, as long as the file stays open."""
-        for port in random.sample(PORTS, 400):
-            file = open(self.root / "ports" / str(port), "ab")  # noqa: SIM115 - the holder closes it
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                with socket.socket() as attempt:
-                    attempt.bind(("127.0.0.1", port))
-                return port, file
-            except OSError:
-                file.close()
+    def take_port(self) -> int:
+        """A port that nobody listens on and no other pod has, until `give_ports`."""
+        with self._taking:
+            for port in random.sample(PORTS, 400):
+                if port in self._taken:
+                    continue
+                with contextlib.suppress(OSError):
+                    fcntl.lockf(self._ports, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+                    with socket.socket() as attempt:
+                        attempt.bind(("127.0.0.1", port))
+                    self._taken.add(port)
+                    return port
         raise EnvironmentUnusable(
             f"No free port was found between {PORTS.start} and {PORTS.stop}.",
             where="127.0.0.1",
             next_step="Look what listens there: ss -tln",
         )
 
+    def give_ports(self, ports: Iterable[int]) -> None:
+        with self._taking, contextlib.suppress(OSError, ValueError):
+            for port in ports:
+                self._taken.discard(port)
+                fcntl.lockf(self._ports, fcntl.LOCK_UN, 1, port)
+
     def close(self) -> None:
+        self._ports.close()
         remove_later(self.run_folder)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bedev.sandboxes import process_programs
+from bedev.sandboxes import process_programs, process_store
 from bedev.sandboxes.errors import EnvironmentUnusable, SandboxBroken, SetUpFailed, UsageError
 from bedev.sandboxes.process import ProcessSandbox, cache_usage, sweep
 from bedev.sandboxes.process_box import MARKER, marked
@@ -340,6 +341,31 @@ class TestHttp(contract_probe.HttpContract):
             assert seen["path"] == f"/{number}"
             assert dict(seen["headers"])["Host"] == "127.0.0.1:8000"
         other.close()
+
+    def test_a_port_that_another_pod_has_or_somebody_listens_on_is_not_taken(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(process_store, "PORTS", range(31_990, 31_993))
+        monkeypatch.setattr(process_store.random, "sample", lambda ports, _: list(ports))
+        one = process_store.Store(tmp_path)
+        code = (
+            "import sys; from pathlib import Path; import bedev.sandboxes.process_store as p; "
+            "p.PORTS = range(31990, 31993); p.random.sample = lambda ports, _: list(ports); "
+            "print(p.Store(Path(sys.argv[1])).take_port())"
+        )
+        assert one.take_port() == 31_990
+        with socket.socket() as busy:
+            busy.bind(("127.0.0.1", 31_991))
+            other = subprocess.run(
+                [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+            )
+            assert other.stdout == "31992\n"
+            assert one.take_port() == 31_992
+            with pytest.raises(EnvironmentUnusable, match="No free port"):
+                one.take_port()
+        one.give_ports([31_990])
+        assert one.take_port() == 31_990
+        one.close()
 
     def test_a_command_reaches_what_is_served_by_the_known_port(self, server: Pod) -> None:
         code = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8000/x').status)"
