@@ -103,7 +103,7 @@ def excerpts(subject: Subject, baseline: Baseline) -> tuple[list[str], list[str]
         text = content.decode("utf-8", "replace").splitlines()
         near = {n for mark in marks for n in range(mark - AROUND, mark + AFTER + 1) if 1 <= n <= len(text)}
         shown = range(1, len(text) + 1) if len(text) <= WHOLE else sorted(near)
-        lines.append(f"{path} (part of it):")
+        lines.append(f"{path}{'' if len(shown) == len(text) else ' (part of it)'}:")
         for before, number in zip([0, *shown], shown, strict=False):
             if before and number > before + 1:
                 lines.append("      ...")
@@ -120,7 +120,7 @@ def related(subject: Subject, shown: Sequence[str], code: Sequence[str], tables:
     skipped = (*subject.recipe.test_paths, *subject.recipe.generated, *subject.recipe.migration_paths)
     found: list[tuple[int, str]] = []
     for path in subject.tree.paths():
-        stem, _, suffix = path.rsplit("/", 1)[-1].partition(".")
+        stem = path.rsplit("/", 1)[-1].partition(".")[0]
         weight = counts.get(stem, 0) + (5 if stem.lower() in singular else 0)
         if weight and path.endswith(SOURCE_SUFFIXES) and path not in shown and not matches(path, skipped):
             found.append((weight, path))
@@ -130,7 +130,7 @@ def related(subject: Subject, shown: Sequence[str], code: Sequence[str], tables:
         body = [line for line in text if line.strip() and not line.startswith(("use ", "<?php"))]
         if len(text) <= WHOLE and len(lines) + len(body) <= MOST_RELATED_LINES:
             lines += [
-                f"{path} (blank lines and imports left out):",
+                f"{path} (without blank lines and imports):",
                 *(f"  {line[:200]}" for line in body),
                 "",
             ]
