@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
@@ -24,7 +24,7 @@ from bedev.agent.gate.proof import Check, Proof
 from bedev.sandboxes.application import Application
 from bedev.sandboxes.data import DataFacts, Grow, make_data
 from bedev.sandboxes.engines.engine import Plan, PlanNode
-from bedev.sandboxes.errors import BedevError, SetUpFailed
+from bedev.sandboxes.errors import BedevError, DatabaseError, SetUpFailed
 
 
 def checks() -> tuple[ModuleType, ...]:
@@ -129,8 +129,10 @@ def _on_data(
                 with _clock(case, "plans"):
                     for side, app in case.sides.items():
                         first = case.scenario.questions[0]
-                        _, statements, _ = measure.captured(app, first, case.scenario)
-                        case.plans[side] = measure.explained(app, statements)
+                        # what cannot be captured has no plans, and its answers have said so already
+                        with suppress(DatabaseError):
+                            _, statements, _ = measure.captured(app, first, case.scenario)
+                            case.plans[side] = measure.explained(app, statements)
                 # a patch that is wrong or wins nothing is rejected without the clock
                 if (
                     all(a.difference is None for a in result.asked)
