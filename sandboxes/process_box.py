@@ -27,9 +27,7 @@ from bedev.sandboxes.process_supervisor import Process, descendants, kill
 from bedev.sandboxes.sandbox import WORKSPACE, CommandResult, Output
 from bedev.sandboxes.shell import GRACE, MAX_COMMAND, OUTPUT_LIMIT, SHOWN, assignments
 
-MARKER = (
-    "BEDEV_SANDBOX"  # in the environment of all that a sandbox starts: by it the sweep finds what is left
-)
+MARKER = "BEDEV_PROCESS_OF"  # in the environment of all that a sandbox starts: by it a sweep finds it
 LOG_LIMIT = 4 << 20  # bytes of each of a service's two log files
 OUTPUT_SPACE = 3 * OUTPUT_LIMIT
 OUTPUT_FILES = 2000
