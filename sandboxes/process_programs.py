@@ -33,29 +33,33 @@ class Needs:
 
 _APT = "sudo apt-get install"
 NEEDS: Mapping[str, Needs] = {
-    "python": Needs("Python", (("python3", "python"),), f"{_APT} python3 python3-venv; brew install python"),
+    "python": Needs(
+        "Python", (("python3", "python"),), f"{_APT} python3 python3-venv (or brew install python)"
+    ),
     "php": Needs(
-        "PHP", (("php",), ("composer",)), f"{_APT} php-cli composer php-xml php-mbstring; brew install php"
+        "PHP",
+        (("php",), ("composer",)),
+        f"{_APT} php-cli composer php-xml php-mbstring (or brew install php)",
     ),
     "composer": Needs("Composer", (("composer",), ("php",)), f"{_APT} composer"),
-    "node": Needs("Node.js", (("node",), ("npm",)), f"{_APT} nodejs npm; brew install node"),
-    "ruby": Needs("Ruby", (("ruby",), ("bundle",)), f"{_APT} ruby ruby-bundler; brew install ruby"),
-    "golang": Needs("Go", (("go",),), f"{_APT} golang; brew install go"),
+    "node": Needs("Node.js", (("node",), ("npm",)), f"{_APT} nodejs npm (or brew install node)"),
+    "ruby": Needs("Ruby", (("ruby",), ("bundle",)), f"{_APT} ruby ruby-bundler (or brew install ruby)"),
+    "golang": Needs("Go", (("go",),), f"{_APT} golang (or brew install go)"),
     "mariadb": Needs(
         "MariaDB",
         (("mariadbd", "mysqld"), ("mariadb-install-db", "mysql_install_db")),
-        f"{_APT} mariadb-server; brew install mariadb",
+        f"{_APT} mariadb-server (or brew install mariadb)",
     ),
-    "mysql": Needs("MySQL", (("mysqld",),), f"{_APT} mysql-server; brew install mysql"),
+    "mysql": Needs("MySQL", (("mysqld",),), f"{_APT} mysql-server (or brew install mysql)"),
     "postgres": Needs(
         "PostgreSQL",
         (("postgres",), ("initdb",)),
-        f"{_APT} postgresql; brew install postgresql",
+        f"{_APT} postgresql (or brew install postgresql)",
         root=False,
     ),
-    "redis": Needs("Redis", (("redis-server",),), f"{_APT} redis-server; brew install redis"),
-    "valkey": Needs("Valkey", (("valkey-server",),), f"{_APT} valkey-server; brew install valkey"),
-    "memcached": Needs("Memcached", (("memcached",),), f"{_APT} memcached; brew install memcached"),
+    "redis": Needs("Redis", (("redis-server",),), f"{_APT} redis-server (or brew install redis)"),
+    "valkey": Needs("Valkey", (("valkey-server",),), f"{_APT} valkey-server (or brew install valkey)"),
+    "memcached": Needs("Memcached", (("memcached",),), f"{_APT} memcached (or brew install memcached)"),
 }
 """By the last word of an image's name, without its tag."""
 
@@ -69,26 +73,62 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
+PACKAGES: tuple[tuple[str, str], ...] = (
+    (r"python3(?:-.*)?", "python"),
+    (r"php(?:-cli)?", "php"),
+    ("composer", "composer"),
+    ("nodejs", "node"),
+    ("ruby", "ruby"),
+    ("golang(?:-go)?", "golang"),
+    ("mariadb-server", "mariadb"),
+    ("mysql-server", "mysql"),
+    ("postgresql", "postgres"),
+    ("redis-server|redis", "redis"),
+    ("valkey-server|valkey", "valkey"),
+    ("memcached", "memcached"),
+)
+"""Debian packages that stand for one of these too: of it, the first program."""
+
+
 def find(spec: ImageSpec) -> Found:
     """What stands for the image here. Raises EnvironmentUnusable: what is missing, and how to get it."""
     image, _, tag = spec.base.rpartition("/")[2].partition("@")[0].partition(":")
-    needs = NEEDS.get(image)
-    if needs is None:
-        return Found({}, {}, ())
+    paths: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    notes: list[str] = []
+    if image in NEEDS:
+        needs = NEEDS[image]
+        paths = _programs(needs, needs.programs, spec.base, tag if image == "python" else "")
+        versions[needs.title] = _version(paths[needs.programs[0][0]])
+        asked = re.match(r"\d+(?:\.\d+)?", tag)
+        version = versions[needs.title]
+        if asked and version and not f"{version}.".startswith(f"{asked[0]}."):
+            notes.append(f"the recipe asks for {needs.title} {asked[0]}; this machine has {version}")
+    for pattern, kind in PACKAGES:
+        package = next((name for name in spec.packages if re.fullmatch(pattern, name)), "")
+        if package and kind != image:
+            needs = NEEDS[kind]
+            found = _programs(needs, needs.programs[:1], f"{package} on {spec.base}", "")
+            paths |= found
+            versions[needs.title] = _version(found[needs.programs[0][0]])
+    return Found(paths, versions, tuple(notes))
+
+
+def _programs(needs: Needs, programs: tuple[tuple[str, ...], ...], what: str, python: str) -> dict[str, str]:
+    """Where each of the programs is; `what` asks for them, `python` is the tag of a Python's image."""
     if not needs.root and hasattr(os, "getuid") and os.getuid() == 0:
         raise EnvironmentUnusable(
             f"{needs.title} refuses to run as root, and without a container bedev runs as you.",
-            where=f"--sandbox process, for {spec.base}",
+            where=f"--sandbox process, for {what}",
             next_step="Run bedev as another user, or with a container engine: --sandbox docker.",
         )
     paths: dict[str, str] = {}
     missing: list[str] = []
-    for names in needs.programs:
-        wanted = (f"{names[0]}", *names[1:])
-        if image == "python" and re.match(r"3\.\d+", tag):
-            wanted = (f"python{_minor(tag)}", *wanted)
+    for names in programs:
+        exact = re.match(r"3\.\d+", python)
+        wanted = (f"python{exact[0]}", *names) if exact else names
         path = next((found for found in map(program, wanted) if found), None)
-        if path is None and image == "python":
+        if path is None and "python3" in names:
             path = _own_python()
         if path is None:
             missing.append(names[0])
@@ -98,16 +138,10 @@ def find(spec: ImageSpec) -> Found:
         raise EnvironmentUnusable(
             f"{' and '.join(missing)} of {needs.title} {'is' if len(missing) == 1 else 'are'} not on this "
             "machine, where the application would run without a container.",
-            where=f"--sandbox process, for {spec.base}",
-            next_step=f"{needs.get}   Or run it in a container: --sandbox docker",
+            where=f"--sandbox process, for {what}",
+            next_step=f"{needs.get}. Or run it in a container: --sandbox docker",
         )
-    first = needs.programs[0][0]
-    version = _version(paths[first])
-    notes = []
-    asked = re.match(r"\d+(?:\.\d+)?", tag)
-    if asked and version and not f"{version}.".startswith(f"{asked[0]}."):
-        notes.append(f"the recipe asks for {needs.title} {asked[0]}; this machine has {version}")
-    return Found(paths, {needs.title: version}, tuple(notes))
+    return paths
 
 
 def machine(versions: Mapping[str, str]) -> str:
@@ -172,8 +206,3 @@ def _ask(words: list[str]) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return (done.stdout or done.stderr).strip() if done.returncode == 0 else ""
-
-
-def _minor(tag: str) -> str:
-    found = re.match(r"3\.\d+", tag)
-    return found[0] if found else "3"

@@ -384,6 +384,18 @@ class TestPrograms:
         assert "--sandbox docker" in caught.value.next_step
         assert caught.value.exit_code == 3
 
+    def test_packages_of_a_bare_image_are_looked_for_too(
+        self, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        spec = ImageSpec("debian:trixie-slim", packages=("python3-django", "tzdata"))
+        image = sandbox.ensure_image(spec, quiet)
+        assert sandbox.image_digest(image).startswith("this machine: Python 3.")
+        monkeypatch.setattr(process_programs, "program", lambda name: None)
+        with pytest.raises(EnvironmentUnusable) as caught:
+            sandbox.ensure_image(ImageSpec("debian:trixie-slim", packages=("php-cli",)), quiet)
+        assert caught.value.what.startswith("php of PHP is not on this machine")
+        assert "php-cli on debian:trixie-slim" in caught.value.where
+
     def test_a_server_that_refuses_root_is_said(
         self, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
