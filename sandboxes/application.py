@@ -310,20 +310,18 @@ class Application:
         self.engine.start_capture(self.admin)
         try:
             result = act()
-            if self._library is not None:
-                text = self._account()
+            self._account()
         finally:
             statements = self.engine.stop_capture(self.admin)
-        if self._library is None:
-            text = self.pod.app.read_file(TRACE_FILE) or b""
+        text = self.pod.app.read_file(TRACE_FILE, TRACE_BYTES) or b""
         return result, statements, self.stack.parse_trace(text)
 
     # what the application sent, where no server counts it
 
-    def _account(self) -> bytes:
-        """Let the library's engine count what the trace has anew; that part of it. Raises DatabaseError."""
+    def _account(self) -> None:
+        """Let the library's engine count what the trace has anew. Raises DatabaseError."""
         if self._library is None:
-            return b""
+            return
         text = self._new_trace()
         asked, self._requests = self._requests, 0
         now = self._server.bytes_read() if asked and self._server is not None else None
@@ -340,7 +338,6 @@ class Application:
         needed = self._library.account(self.admin, sent) if sent else 0
         if now is not None and self._bytes_read is not None:
             self._compare_reading(now - self._bytes_read, needed, asked)
-        return text
 
     def _compare_reading(self, read: int, needed: int, asked: int) -> None:
         """The kernel counts what the server reads, whatever a tracer says. Only much more than the traced
