@@ -161,7 +161,9 @@ def _of_guesses(guesses: Sequence[Guess], commit: str, engine: str) -> Proposal:
             own = list({g.key: g for g in reversed(own)}.values())[::-1]
         lines += _ranked(own) if own else [example]
     lines += [g for g in guesses if g.key == "image" and g.table == "database"][:1]
-    found = tuple(f"{g.key} = {_value(g.value)}  [{g.source}]" for g in guesses)
+    found = tuple(
+        f"{g.key} = {_value(g.value)}{'' if g.sure else ', a guess'}  [{g.source}]" for g in guesses
+    )
     return Proposal(_text(lines, (), commit, ""), ("stack = not recognised", *found), "")
 
 

@@ -154,7 +154,8 @@ STRANGERS: Mapping[str, tuple[Mapping[str, str], Mapping[str, object]]] = {
         },
         {
             "migrate": ".venv/bin/alembic upgrade head", "rollback": ".venv/bin/alembic downgrade -{steps}",
-            "test": ".venv/bin/pytest --junitxml={junit}", "image": "python:3.11-slim", "served_port": 5000,
+            "test": ".venv/bin/python -m pytest --junitxml={junit}", "image": "python:3.11-slim",
+            "served_port": 5000,
             "services": {"valkey": "valkey:8"}, "environment": {"REDIS_HOST": "127.0.0.1"},
             "database_environment": {
                 "DB_HOST": "{host}", "DB_PORT": "{port}", "DB_NAME": "{database}", "DB_USER": "{user}",

@@ -186,7 +186,10 @@ def _python(tree: TreeReader, path: str, text: str) -> Iterator[Guess]:
     if re.search(r"^\s*['\"]?pytest\b", text, re.MULTILINE | re.IGNORECASE):
         line = line_of(text, r"^\s*['\"]?pytest\b")
         yield _guess(
-            "test", ".venv/bin/pytest --junitxml={junit}", "pytest writes JUnit XML", f"{path}:{line}"
+            "test",
+            ".venv/bin/python -m pytest --junitxml={junit}",
+            "pytest writes JUnit XML",
+            f"{path}:{line}",
         )
     if tree.read("alembic.ini") is not None:
         yield _guess("migrate", ".venv/bin/alembic upgrade head", "Alembic", "alembic.ini:1")
