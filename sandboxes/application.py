@@ -27,6 +27,7 @@ from bedev.sandboxes.engines.engine import (
 from bedev.sandboxes.errors import BedevError, DatabaseError, SetUpFailed
 from bedev.sandboxes.full_disk import FullDisk, naming_full_disks, said_in
 from bedev.sandboxes.ports import TEST_PORT_OFFSET, port_taken
+from bedev.sandboxes.repair import diagnose, explain
 from bedev.sandboxes.sandbox import (
     DATA,
     WORKSPACE,
@@ -208,14 +209,17 @@ class Application:
                 # What it had written is gone again, so that the disk is no longer full.
                 raise FullDisk(self.pod.app.name).error(f"the recipe's step '{step}'", result.last_lines)
             how = "took too long" if result.timed_out else f"ended with {result.exit_code}"
-            raise SetUpFailed(
+            error = SetUpFailed(
                 f"The recipe's step '{step}' {how}.",
                 where=command,
                 next_step="Correct the command."
                 if step.startswith("--")
                 else f"Correct it in the base commit's bedev.toml: [recipe] {step} = ...",
                 detail=result.last_lines,
+                output=result.words,
             )
+            explain(error, self.recipe)
+            raise error
         return result
 
     # the database
@@ -273,12 +277,14 @@ class Application:
         )
         self._serving = (as_user, trace_file)
         if not self.pod.probe.wait_for_port(self.recipe.served_port, SERVER_START_SECONDS):
-            raise SetUpFailed(
+            error = SetUpFailed(
                 "The application's server did not start listening.",
                 where=self.stack.serve_command(self.recipe),
                 next_step="Correct [recipe] serve and served_port in bedev.toml.",
                 detail=self._server.log(),
             )
+            explain(error, self.recipe)
+            raise error
         if not self._server.alive():
             raise port_taken(self.recipe, self.engine, self._server.log())
 
@@ -414,8 +420,15 @@ class Application:
                 self.write_dotenv()
             self.engine.destroy(self.pod.db, instance)
         if report is None:
-            return TestRun((), result, "the suite wrote no report")
+            return TestRun((), result, self._no_report(result))
         return TestRun(self.stack.parse_tests(report), result, "")
+
+    def _no_report(self, result: CommandResult) -> str:
+        found = diagnose(result.words, self.recipe)
+        if found is None:
+            return "the suite wrote no report"
+        settled = f"; in bedev.toml: {' '.join(found.toml.split())}" if found.toml else ""
+        return f"the suite wrote no report. Likely cause: {found.cause}{settled}"
 
 
 def unfinished(trace: bytes) -> set[str]:

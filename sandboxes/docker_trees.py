@@ -159,6 +159,7 @@ def run_step(box: Box, step: SetUpStep, progress: Progress) -> None:
         where=f"{step.command}   (in {WORKSPACE}, {network})",
         next_step="Correct the step in bedev.toml ([recipe] install or build), or what it needs.",
         detail=result.last_lines,
+        output=result.words,
     )
 
 

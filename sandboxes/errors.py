@@ -11,17 +11,24 @@ class BedevError(Exception):
 
     `where` names the file, command, container or setting; `next_step` is what the reader can do about
     it, as a command where there is one; `detail` holds the last lines of output, for people (untrusted:
-    it is encoded where it is shown). `exit_code` is what the command ends with.
+    it is encoded where it is shown), `output` more of them, for rules. `cause` is the likely cause and `toml`
+    the lines of bedev.toml that settle it, where `repair` knows them. `exit_code` is what the command ends
+    with.
     """
 
     exit_code = 1
+    cause = ""
+    toml = ""
 
-    def __init__(self, what: str, *, where: str = "", next_step: str = "", detail: str = "") -> None:
+    def __init__(
+        self, what: str, *, where: str = "", next_step: str = "", detail: str = "", output: str = ""
+    ) -> None:
         super().__init__(what)
         self.what = what
         self.where = where
         self.next_step = next_step
         self.detail = detail
+        self.output = output
 
 
 class UsageError(BedevError):

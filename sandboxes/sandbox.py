@@ -63,6 +63,11 @@ class CommandResult:
         text = self.stderr.text.strip() or self.stdout.text.strip()
         return "\n".join(text.splitlines()[-20:])
 
+    @property
+    def words(self) -> str:
+        """What is kept of stdout and stderr together, for rules that look for a cause (untrusted text)."""
+        return f"{self.stdout.text}\n{self.stderr.text}"
+
 
 class Service(Protocol):
     """A long-running process in a box, for instance a framework's own server."""

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bedev.sandboxes import repair
 from bedev.sandboxes.engines import engine as engines
 from bedev.sandboxes.engines.engine import Engine, library
-from bedev.sandboxes.errors import DiskFull, EnvironmentUnusable
+from bedev.sandboxes.errors import DiskFull, EnvironmentUnusable, SetUpFailed
 from bedev.sandboxes.recipe import Recipe
 from bedev.sandboxes.sandbox import STACK_FILES, HostAccess, ImageSpec, Progress, Sandbox, TreeFile
 from bedev.sandboxes.stacks.stack import Stack
@@ -43,8 +44,36 @@ def bring_up(
     access: HostAccess,
     progress: Progress,
 ) -> Brought:
-    """Build the images and prepare the tree (cached). Raises SetUpFailed, EnvironmentUnusable."""
+    """Build the images and prepare the tree (cached). Where a step lacks what `repair` knows how to add, it
+    is tried again with the corrected recipe, which `Brought` then has. Raises SetUpFailed, with the likely
+    cause where one is known, and EnvironmentUnusable."""
     started = time.monotonic()
+    corrections = 0
+    while True:
+        try:
+            return _bring_up(sandbox, stack, engine, recipe, tree_id, files, access, progress, started)
+        except SetUpFailed as error:
+            found = repair.explain(error, recipe)
+            better = repair.corrected(recipe, found)
+            if better is None or found is None or corrections == repair.MOST_CORRECTIONS:
+                if corrections and not error.cause:
+                    error.cause = f"It fails with {', '.join(recipe.packages)} too, which bedev added."
+                raise
+            progress(f"{found.cause} Trying again with the packages {', '.join(found.packages)}")
+            recipe, corrections = better, corrections + 1
+
+
+def _bring_up(
+    sandbox: Sandbox,
+    stack: Stack,
+    engine: Engine,
+    recipe: Recipe,
+    tree_id: str,
+    files: Callable[[], Iterable[TreeFile]],
+    access: HostAccess,
+    progress: Progress,
+    started: float,
+) -> Brought:
     stack_files = {f"{STACK_FILES}/{name}": content for name, content in stack.files().items()}
     app_image = sandbox.ensure_image(
         ImageSpec(recipe.image, recipe.packages, recipe.image_lines, stack_files), progress

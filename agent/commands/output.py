@@ -35,7 +35,9 @@ def say(text: str) -> None:
 def print_error(error: BedevError) -> None:
     from bedev.agent.report.terminal import error_text
 
-    sys.stderr.write(error_text(error.what, error.where, error.next_step, error.detail))
+    sys.stderr.write(
+        error_text(error.what, error.where, error.next_step, error.detail, error.cause, error.toml)
+    )
 
 
 def failure_json(command: str, outcome: str, what: str, where: str = "", next_step: str = "") -> None:

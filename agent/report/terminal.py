@@ -107,12 +107,20 @@ def print_proof(proof: Proof, stream: TextIO) -> None:
     console.print(proof_table(proof, min(console.width, 100)))
 
 
-def error_text(what: str, where: str = "", next_step: str = "", detail: str = "") -> str:
-    """An error for a person: what is wrong, where, what to do next, and the last lines of output."""
+def error_text(
+    what: str, where: str = "", next_step: str = "", detail: str = "", cause: str = "", toml: str = ""
+) -> str:
+    """An error for a person: what is wrong, where, the last lines of output, the likely cause, and what to do
+    next, with the lines of bedev.toml that settle it."""
     lines = [f"bedev: {one_line(what, 2000)}"]
     if where:
         lines.append(f"  where: {one_line(where, 500)}")
-    if next_step:
+    if cause:
+        lines.append(f"  likely: {one_line(cause, 2000)}")
+    if toml:
+        lines.append("  next:  this in the base commit's bedev.toml (docs/bedev-toml.md):")
+        lines += [f"      {one_line(text, 2000)}" for text in toml.splitlines()]
+    elif next_step:
         lines.append(f"  next:  {one_line(next_step, 2000)}")
     shown = for_terminal(detail).strip().splitlines()
     if shown:

@@ -29,12 +29,14 @@ def normal(name: str) -> str:
 class Dependencies:
     """`packages`: name to (version or constraint, `file:line`); `manager` is how they are installed, `files`
     from what; `requirements` are the lines themselves where there is neither lock nor requirements file;
+    `by_uv` says that uv resolved the requirements files: pip refuses hashes of some that it reads otherwise;
     `pythons` are constraints on Python with their sources, the most exact first."""
 
     manager: str = ""
     files: tuple[str, ...] = ()
     packages: dict[str, tuple[str, str]] = field(default_factory=dict)
     requirements: tuple[str, ...] = ()
+    by_uv: bool = False
     pythons: list[tuple[str, str]] = field(default_factory=list)
     pytest: Mapping[str, Any] = field(default_factory=dict)
 
@@ -152,6 +154,7 @@ def _requirements_file(tree: TreeReader, path: str, into: Dependencies, seen: se
     if text is None or path in seen:
         return
     seen.add(path)
+    into.by_uv = into.by_uv or re.search(r"^#.* by uv\b", text[:400], re.MULTILINE) is not None
     for number, line in enumerate(text.splitlines(), 1):
         included = re.match(r"\s*(?:-r|--requirement|-c|--constraint)[ =]+(\S+)", line)
         if included:

@@ -157,11 +157,16 @@ def install_steps(dependencies: Dependencies, engine: str) -> tuple[tuple[str, .
         )
     elif dependencies.requirements:
         command = f"{pip} {' '.join(shlex.quote(line) for line in dependencies.requirements)}"
+    elif dependencies.files and dependencies.by_uv:
+        files = " ".join(f"-r {shlex.quote(path)}" for path in dependencies.files)
+        uv = f"{TOOLS}/bin/uv pip install -q --python {python}"
+        command = f"{tool} uv && {venv} {ENVIRONMENT} && {uv} {files}"
     elif dependencies.files:
         command = f"{pip} {' '.join(f'-r {shlex.quote(path)}' for path in dependencies.files)}"
     else:
         return (), ()
-    what = f"{dependencies.manager} from {', '.join(dependencies.files)}"
+    by = "uv pip" if dependencies.by_uv and dependencies.manager == "pip" else dependencies.manager
+    what = f"{by} from {', '.join(dependencies.files)}"
     findings = [Finding("install", what, f"{file}:1")]
     steps = [command]
     driver = _driver(dependencies, engine)
