@@ -205,7 +205,7 @@ def test_a_patch_that_makes_another_request_dear_is_rejected(shop: Shop) -> None
     dear = replaced(
         text,
         "        return CountryResource",
-        "        \\App\\Models\\Member::query()->where('name', 'x')->count();\n        return CountryResource",
+        "        \\App\\Models\\Member::query()->where('name', '')->count();\n        return CountryResource",
     )
     edits: dict[str, str | None] = {**index_migration("members", ["contact"]), countries: dear}
     name = branch(shop.repository, "dear", "main", edits)
