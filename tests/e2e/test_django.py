@@ -134,22 +134,44 @@ def test_the_n_plus_1_is_named_with_its_line(shop: Shop) -> None:
     assert places[0] in json.dumps(document) + shop.text
 
 
+def counted_at_once(shop: Shop, *edits: tuple[str, str]) -> dict[str, str | None]:
+    """The list with its countries joined and `found.n` in place of a count for each customer; `edits` of the
+    view say where `n` comes from."""
+    view = text_at(shop.repository, "main", VIEWS)
+    for old, new in (
+        ("from django.http import", "from django.db.models import Count\nfrom django.http import"),
+        *edits,
+    ):
+        view = replaced(view, old, new)
+    answers = replaced(text_at(shop.repository, "main", ANSWERS), "found.orders.count()", "found.n")
+    return {VIEWS: view, ANSWERS: answers}
+
+
+CUSTOMERS = 'customers = User.objects.order_by("id")'
+PAGE_OF = "found = list(customers[(page - 1) * PAGE : page * PAGE + 1])\n"
+
+
 def test_an_n_plus_1_that_is_loaded_at_once_is_verified(shop: Shop) -> None:
-    edits: dict[str, str | None] = {
-        VIEWS: replaced(
-            text_at(shop.repository, "main", VIEWS),
-            'customers = User.objects.order_by("id")',
-            'customers = User.objects.select_related("country").annotate(n=Count("orders")).order_by("id")',
-        ).replace(
-            "from django.http import", "from django.db.models import Count\nfrom django.http import", 1
-        ),
-        ANSWERS: replaced(text_at(shop.repository, "main", ANSWERS), "found.orders.count()", "found.n"),
-    }
-    name = branch(shop.repository, "eager", "main", edits)
-    code, document = shop.run("verify", name, "--http", LIST)
+    counts = "counts = dict(Order.objects.filter(user__in=found).values_list('user').annotate(Count('id')))"
+    edits = counted_at_once(
+        shop,
+        (CUSTOMERS, 'customers = User.objects.select_related("country").order_by("id")'),
+        (PAGE_OF, f"{PAGE_OF}    {counts}\n    for one in found:\n        one.n = counts.get(one.id, 0)\n"),
+    )
+    code, document = shop.run("verify", branch(shop.repository, "eager", "main", edits), "--http", LIST)
     assert (code, document["outcome"]) == (0, "verified"), shop.text
     seen = check(document, "less_work")["evidence"]["data_sets"][0]["questions"][0]
     assert seen["base"]["statements"] - seen["patch"]["statements"] > 40
+
+
+def test_a_count_that_groups_the_whole_table_elsewhere_is_rejected(shop: Shop) -> None:
+    """`annotate` on the list: less work for one country, and all orders are grouped where none is named."""
+    joined = 'customers = User.objects.select_related("country").annotate(n=Count("orders")).order_by("id")'
+    edits = counted_at_once(shop, (CUSTOMERS, joined))
+    code, document = shop.run("verify", branch(shop.repository, "grouped", "main", edits), "--http", LIST)
+    assert (code, document["outcome"]) == (1, "rejected"), shop.text
+    assert check(document, "less_work")["status"] == "passed"
+    assert "GET /api/users does work" in check(document, "workload")["summary"]
 
 
 def test_a_page_behind_a_login_is_fixed_as_a_user(shop: Shop) -> None:
