@@ -6,10 +6,10 @@ order in which the server happens to store rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bedev.sandboxes.engines.combinations import combined_columns
 from bedev.sandboxes.engines.engine import Column, ColumnGrowth, Table, TableGrowth
 from bedev.sandboxes.engines.mariadb import growth_sql as sql
 from bedev.sandboxes.engines.mariadb.growth_numbers import free_numbers, next_number
@@ -459,14 +459,9 @@ class TableFiller:
         return int(growth.high) - int(growth.low) + 1
 
     def _make_taken(self) -> None:
-        columns: Sequence[str] = tuple(
-            g.column
-            for g, _ in self._columns
-            if g.column in self._growth.distinct
-            or (g.kind == "foreign_key" and any(self._shares(g, name) for name in self._growth.distinct))
-        )
         if not self._growth.present:
             return
+        columns = combined_columns(self._growth, self._table)
         names = ", ".join(quote(c) for c in columns)
         filled = " AND ".join(f"{quote(c)} IS NOT NULL" for c in columns)
         taken = self._make(
@@ -475,8 +470,4 @@ class TableFiller:
             f"SELECT DISTINCT {names} FROM {quote(self._table.name)} WHERE {filled}",
         )
         self.candidates = self._new + taken
-        self._taken = tuple(columns) if taken else ()
-
-    def _shares(self, growth: ColumnGrowth, name: str) -> bool:
-        other = next(g for g, _ in self._columns if g.column == name)
-        return other.kind == "foreign_key" and other.group == growth.group
+        self._taken = columns if taken else ()

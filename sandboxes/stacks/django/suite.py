@@ -62,10 +62,12 @@ def test_command(
     tests = [p for p in tree.paths() if re.search(r"(?:^|/)(?:tests?/.*|tests|test_\w+|\w+_test)\.py$", p)]
     if not tests:
         return "", (Finding("test", "nothing: there is no file of tests", f"{root}manage.py:1"),)
-    module, source, _ = pytest_options(tree, root, dependencies)
+    module, source, configured = pytest_options(tree, root, dependencies)
     settings = f"BEDEV_SETTINGS_MODULE={shlex.quote(module)} " if module else ""
     if dependencies.has("pytest-django"):
-        inside = f"cd {shlex.quote(root.rstrip('/'))} && " if root and not text_of(tree, "pytest.ini") else ""
+        # Tests open files by paths from where their configuration lies.
+        folder = configured.rpartition("/")[0] if configured else root.rstrip("/")
+        inside = f"cd {shlex.quote(folder)} && " if folder else ""
         command = (
             f"{inside}{settings}python3 -m pytest -q -p no:cacheprovider --color=no "
             "--ds=bedev_django.settings --create-db -o junit_family=xunit1 --junitxml={junit}"

@@ -407,3 +407,23 @@ def test_tables_that_refer_to_each_other_are_filled(server: Server) -> None:
     )
     assert grown(server, {"teams": 100, "people": 1000}) == {"people": 1000, "teams": 100}
     check_keys(server)
+
+
+def test_a_pair_that_is_there_is_left_out_where_a_key_brings_an_empty_column_along(server: Server) -> None:
+    server.database(
+        """
+        CREATE TABLE groups (id SERIAL PRIMARY KEY, name VARCHAR(40) NOT NULL);
+        CREATE TABLE locales (id SERIAL PRIMARY KEY, name VARCHAR(40) NOT NULL,
+          group_id INT REFERENCES groups (id));
+        CREATE TABLE projects (id SERIAL PRIMARY KEY, name VARCHAR(40) NOT NULL);
+        CREATE TABLE project_locales (id SERIAL PRIMARY KEY, locale_id INT NOT NULL REFERENCES locales (id),
+          project_id INT NOT NULL REFERENCES projects (id), group_id INT REFERENCES groups (id),
+          UNIQUE (project_id, locale_id));
+        INSERT INTO groups (name) SELECT 'group ' || n FROM generate_series(1, 30) n;
+        INSERT INTO locales (name, group_id) SELECT 'locale ' || n, n FROM generate_series(1, 30) n;
+        INSERT INTO projects (name) VALUES ('one'), ('two');
+        INSERT INTO project_locales (locale_id, project_id) SELECT l.id, p.id FROM locales l, projects p;
+        """
+    )
+    counts = grown(server, {"projects": 20, "project_locales": 400})
+    assert counts["project_locales"] == 400
