@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bedev.tools.outputs import SHOWN_CHARACTERS
 from bedev.tools.tool import Tool, ToolFailed, ToolInput, ToolResult
-from bedev.tools.workbench import SHOWN_CHARACTERS, Workbench, reported
+from bedev.tools.workbench import Workbench, reported
 from pydantic import Field
 
 MOST_LINES = 80

@@ -7,8 +7,9 @@ import shlex
 
 from bedev.sandboxes.patterns import matches
 from bedev.tools.near_names import near_paths, or_none
+from bedev.tools.outputs import SHOWN_CHARACTERS
 from bedev.tools.tool import Tool, ToolFailed, ToolInput, ToolResult
-from bedev.tools.workbench import SHOWN_CHARACTERS, Workbench, reported
+from bedev.tools.workbench import Workbench, reported
 from pydantic import Field
 
 MOST_LINES = 120

@@ -26,9 +26,11 @@ from bedev.sandboxes.engines.engine import IndexSpec, Schema
 from bedev.sandboxes.errors import BedevError, DatabaseError, SandboxBroken
 from bedev.sandboxes.patterns import matches
 from bedev.sandboxes.recipe import TreeReader
-from bedev.sandboxes.sandbox import WORKSPACE, CommandResult, Output, Progress
+from bedev.sandboxes.sandbox import WORKSPACE, Progress
 from bedev.tools.database.workload import Workload
+from bedev.tools.edits import Edited, below, digest
 from bedev.tools.masking import Mask, words_of_code
+from bedev.tools.outputs import SHOWN_CHARACTERS, Outputs
 from bedev.tools.scenarios.compare import Answer
 from bedev.tools.scenarios.measured import Measured
 from bedev.tools.scenarios.scenario import Question, Scenario
@@ -36,13 +38,8 @@ from bedev.tools.tool import ToolFailed, ToolResult
 
 MOST_FILE_BYTES = 1 << 20
 MOST_FILES = 200
-SHOWN_CHARACTERS = 12_000
-"""How much of one output a model sees at once; the rest has a handle."""
 MOST_CHARACTERS = 20_000
 """Of any tool's whole answer."""
-KEPT_CHARACTERS = 4 << 20
-KEPT_TOTAL = 32 << 20
-"""Of texts that are kept for read_output, in characters; the oldest go first."""
 WORTH_SAYING = 2.0
 """Seconds of a build from which on the model is told of it."""
 
@@ -81,7 +78,7 @@ class OpenApplication(Protocol):
 
 
 @dataclass
-class Workbench:
+class Workbench(Outputs):
     """`base` reads base's files as data. `edits` is what the workspace changes of them: path -> content,
     None where it deletes. `refuse` gives the reason why a path must not be edited, or nothing.
     `known` is base's own behaviour by question; `seed` that of the grown data. `base_tests` are the ids of
@@ -109,8 +106,8 @@ class Workbench:
         self._since = ""
         self._opened: frozenset[str] = frozenset()
         self._came: frozenset[str] = frozenset()
-        self._migrated: str = _digest({})
-        self._built: str = _digest({})
+        self._migrated: str = digest({})
+        self._built: str = digest({})
         self._failed: tuple[str, ToolFailed] | None = None
         self._served: tuple[str, str] | None = None
         self._base_served: str | None = None
@@ -118,9 +115,8 @@ class Workbench:
         self._schema_seen: Schema | None = None
         self.touched = ""
         """Why the workspace's database no longer holds what base's does; `ready` takes a fresh clone then."""
-        self._kept: dict[str, str | Output] = {}
+        Outputs.__init__(self)
         self._ignored: pathspec.GitIgnoreSpec | None = None
-        self._numbers = 0
         self._queries: dict[str, str] = {}
         self._query_names: dict[str, str] = {}
         self._mask: Mask | None = None
@@ -137,7 +133,7 @@ class Workbench:
 
     def state_key(self, *parts: str) -> str:
         """A key for what was measured with the workspace as it is now."""
-        return "\0".join((*parts, _digest(self.edits)))
+        return "\0".join((*parts, digest(self.edits)))
 
     # the two copies
 
@@ -150,7 +146,7 @@ class Workbench:
             self._since = max((when for _, when in listing.values()), default="0")
             self._opened = frozenset(listing)
             self._came = frozenset(p for p in self.base.paths() if p in listing or p in self.edits)
-            self._migrated, self._built, self._served = _digest({}), _digest(self.edits), None
+            self._migrated, self._built, self._served = digest({}), digest(self.edits), None
             self._failed, self.touched, self._schema_seen = None, "", None
         return self._app
 
@@ -322,7 +318,7 @@ class Workbench:
                 if posixpath.basename(path) == ".gitignore":
                     folder = posixpath.dirname(path)
                     text = (self.base.read(path) or b"").decode("utf-8", "replace")
-                    lines.extend(_below(folder, line) for line in text.splitlines())
+                    lines.extend(below(folder, line) for line in text.splitlines())
             self._ignored = pathspec.GitIgnoreSpec.from_lines(line for line in lines if line)
         return self._ignored
 
@@ -335,7 +331,7 @@ class Workbench:
 
     def built(self) -> str:
         """Build again where built output is what runs and files changed; words where that took long."""
-        now = _digest(self.edits)
+        now = digest(self.edits)
         if not self.app.recipe.build or now == self._built:
             return ""
         self.progress("building the workspace")
@@ -369,7 +365,7 @@ class Workbench:
         return {path: content for path, content in self.edits.items() if matches(path, patterns)}
 
     def _migrate(self) -> str:
-        now, everything = _digest(self.migrations), _digest(self.edits)
+        now, everything = digest(self.migrations), digest(self.edits)
         reason = self.touched if self._alive() else "the database server had died"
         if self._failed is not None and self._failed[0] == everything:
             if reason:
@@ -400,13 +396,13 @@ class Workbench:
 
     def fresh_database(self) -> None:
         """Another clone in place of the workspace's database, as base's migrations left it."""
-        self._migrated, self.touched, self._schema_seen = _digest({}), "", None
+        self._migrated, self.touched, self._schema_seen = digest({}), "", None
         self.app.fresh_database()
 
     def base_schema(self) -> Schema:
         """Base's schema, row counts as the server estimates them."""
         if self._base_schema is None:
-            untouched = self._migrated == _digest({}) and not self.touched
+            untouched = self._migrated == digest({}) and not self.touched
             app = self.app if untouched else self.base_app
             self._base_schema = app.engine.schema(app.admin, app.database.database)
         return self._base_schema
@@ -450,13 +446,13 @@ class Workbench:
     @property
     def tree(self) -> TreeReader:
         """The workspace's files as data: base's with the edits."""
-        return _Edited(self.base, self.edits)
+        return Edited(self.base, self.edits)
 
     # requests
 
     def serving(self, as_user: str = "") -> Application:
         """The workspace with its server running as this user, traced, on the files as they are now."""
-        wanted = (as_user, _digest(self.edits))
+        wanted = (as_user, digest(self.edits))
         if self._served != wanted:
             self.app.serve(as_user, trace=True)
             self._served = wanted
@@ -490,79 +486,8 @@ class Workbench:
             raise ToolFailed(f"There is no query {name} (names: {known}): trace_command gives names.")
         return self._queries[name]
 
-    def shown(self, result: CommandResult) -> str:
-        """A command's output, bounded, with handles for the rest; white space at the ends of lines and more
-        than one empty line say nothing and cost tokens."""
-        parts = []
-        for name, output in (("stdout", result.stdout), ("stderr", result.stderr)):
-            if output.text.strip():
-                parts.append(self.bounded(output, name if name == "stderr" else ""))
-        return "\n".join(parts) or "(no output)"
-
-    def whole(self, output: Output) -> str:
-        """All of a command's output, of which a result carries the ends; at most 64 MiB. Bytes that are no
-        text are surrogates."""
-        if not output.truncated and "\ufffd" not in output.text:
-            return output.text
-        content = self.app.pod.app.read_output(output.handle, 0, 64 << 20)
-        return content.decode("utf-8", "surrogateescape")
-
-    def bounded(self, output: Output | str, title: str = "", limit: int = SHOWN_CHARACTERS) -> str:
-        """`output` where it is short; else its beginning and end, and the handle that read_output takes."""
-        text = output if isinstance(output, str) else output.text
-        truncated = not isinstance(output, str) and output.truncated
-        head = f"[{title}]\n" if title else ""
-        if not isinstance(output, str) and not truncated:
-            text = re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+(?=\n|\Z)", "", text)).strip("\n")
-        if len(text) <= limit and not truncated:
-            return head + text.rstrip("\n")
-        handle = self.keep(output)
-        half = limit // 2
-        total = len(text) if isinstance(output, str) else output.total_bytes
-        middle = f"\n[... {total:,} characters in all; read_output with handle {handle} shows the rest ...]\n"
-        return head + text[:half] + middle + text[-half:].rstrip("\n")
-
-    def keep(self, output: Output | str) -> str:
-        """A handle for an output, for read_output. Old ones are dropped when much is kept."""
-        self._numbers += 1
-        handle = f"out-{self._numbers}"
-        self._kept[handle] = output if not isinstance(output, str) else output[:KEPT_CHARACTERS]
-        while sum(len(o) for o in self._kept.values() if isinstance(o, str)) > KEPT_TOTAL:
-            del self._kept[next(iter(self._kept))]
-        return handle
-
-    def kept(self, handle: str) -> str:
-        """What a handle stands for. Raises ToolFailed for one that is not there (any more)."""
-        output = self._kept.get(handle)
-        if output is None:
-            known = ", ".join(list(self._kept)[-5:]) or "none yet"
-            raise ToolFailed(
-                f"There is no output {handle!r} (handles: {known}). Run the command again to get a new one."
-            )
-        if isinstance(output, str):
-            return output
-        try:
-            content = self.app.pod.app.read_output(output.handle, 0, KEPT_CHARACTERS)
-        except BedevError as error:
-            raise ToolFailed(
-                f"The output {handle!r} is no longer kept. Run the command again to get a new one."
-            ) from error
-        return content.decode("utf-8", "replace")
-
-
-class _Edited:
-    """A tree with edits on top."""
-
-    def __init__(self, base: TreeReader, edits: Mapping[str, bytes | None]) -> None:
-        self._base, self._edits = base, dict(edits)
-
-    def paths(self) -> tuple[str, ...]:
-        added = (path for path, content in self._edits.items() if content is not None)
-        deleted = {path for path, content in self._edits.items() if content is None}
-        return tuple(sorted({*self._base.paths(), *added} - deleted))
-
-    def read(self, path: str) -> bytes | None:
-        return self._edits[path] if path in self._edits else self._base.read(path)
+    def read_output(self, handle: str, most: int) -> bytes:
+        return self.app.pod.app.read_output(handle, 0, most)
 
 
 def _runs(app: Application) -> bool:
@@ -570,27 +495,6 @@ def _runs(app: Application) -> bool:
         return app.pod.app.run("true", timeout=10).ok and app.pod.db.run("true", cwd="/", timeout=10).ok
     except BedevError:
         return False
-
-
-def _digest(edits: Mapping[str, bytes | None]) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(edits):
-        content = edits[path]
-        digest.update(path.encode("utf-8", "surrogateescape") + b"\0")
-        digest.update(b"-" if content is None else hashlib.sha256(content).digest())
-    return digest.hexdigest()
-
-
-def _below(folder: str, line: str) -> str:
-    """A line of a .gitignore as a line for the top folder; '' for comments."""
-    text = line.rstrip()
-    if not text or text.startswith("#"):
-        return ""
-    negated, text = ("!", text[1:]) if text.startswith("!") else ("", text)
-    if not folder:
-        return negated + text
-    anchored = "/" in text.rstrip("/")
-    return f"{negated}/{folder}/{text.lstrip('/')}" if anchored else f"{negated}/{folder}/**/{text}"
 
 
 def explain_failure(error: BedevError) -> ToolFailed:
