@@ -56,7 +56,8 @@ def opening(
         f"Repository: {subject.stack.title} on {facts.server}, base {subject.base[:12]}"
         + (f", folder {subject.path}" if subject.path else ""),
         f"Migrations: {', '.join(recipe.migration_paths) or 'none known'}; migrate with `{recipe.migrate}`",
-        f"Tests: `{recipe.test or 'no test command'}`{_tests(tests)}",
+        f"Tests: `{recipe.test or 'no test command'}`{_tests(tests)}"
+        + "".join(f"; they run on {f.value}" for f in recipe.findings if f.key == "test database"),
         f"Data ({facts.realism}): {', '.join(f'{name} {count:,}' for name, count in rows)}",
         "",
         f"Scenario{user} ({why}):",

@@ -118,9 +118,16 @@ def detect(tree: TreeReader, engine: str = "") -> Recipe | None:
             *steps,
             *seeding,
             *testing,
+            *_test_database(tests),
         ),
         substitutions=environment.substitutions,
     )
+
+
+def _test_database(tests: Mapping[str, tuple[str, str]]) -> tuple[Finding, ...]:
+    """Where the tests' own configuration sends them."""
+    name, source = tests.get("DB_CONNECTION", ("", ""))
+    return (Finding("test database", name, source),) if name else ()
 
 
 def _database(
