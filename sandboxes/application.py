@@ -27,7 +27,7 @@ from bedev.sandboxes.engines.engine import (
 from bedev.sandboxes.errors import BedevError, DatabaseError, SetUpFailed
 from bedev.sandboxes.full_disk import FullDisk, naming_full_disks, said_in
 from bedev.sandboxes.ports import TEST_PORT_OFFSET, port_taken
-from bedev.sandboxes.repair import diagnose, explain
+from bedev.sandboxes.repair import cause_of_red, explain, likely
 from bedev.sandboxes.sandbox import (
     DATA,
     WORKSPACE,
@@ -420,15 +420,11 @@ class Application:
                 self.write_dotenv()
             self.engine.destroy(self.pod.db, instance)
         if report is None:
-            return TestRun((), result, self._no_report(result))
-        return TestRun(self.stack.parse_tests(report), result, "")
-
-    def _no_report(self, result: CommandResult) -> str:
-        found = diagnose(result.words, self.recipe)
-        if found is None:
-            return "the suite wrote no report"
-        settled = f"; in bedev.toml: {' '.join(found.toml.split())}" if found.toml else ""
-        return f"the suite wrote no report. Likely cause: {found.cause}{settled}"
+            cause = likely(result.words, self.recipe)
+            return TestRun((), result, "the suite wrote no report", cause)
+        cases = self.stack.parse_tests(report)
+        red = [c.message for c in cases if c.status in ("failed", "error")]
+        return TestRun(cases, result, "", cause_of_red(red, len(cases), result.words, self.recipe))
 
 
 def unfinished(trace: bytes) -> set[str]:
@@ -445,11 +441,13 @@ def unfinished(trace: bytes) -> set[str]:
 
 @dataclass(frozen=True)
 class TestRun:
-    """`problem` says why there are no cases, where there are none."""
+    """`problem` says why there are no cases, where there are none; `cause` why that is, or why so many are
+    red, where a rule knows it."""
 
     cases: tuple[TestCase, ...]
     result: CommandResult | None
     problem: str
+    cause: str = ""
 
     @property
     def passed(self) -> frozenset[str]:

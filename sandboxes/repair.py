@@ -22,6 +22,7 @@ from bedev.sandboxes.recipe import Recipe
 
 MOST_CORRECTIONS = 3
 """How often one set-up is tried again with a corrected recipe: a build may lack one library after another."""
+MANY_RED = 0.2  # share of a suite: fewer red tests have causes of their own
 _COMPILER = ("gcc", "libc6-dev")
 _KEPT = 60_000  # characters of output, from its end
 _SERVERS: Mapping[str, tuple[str, str]] = {
@@ -105,6 +106,23 @@ def explain(error: BedevError, recipe: Recipe) -> Diagnosis | None:
     if found is not None:
         error.cause, error.toml = found.cause, found.toml
     return found
+
+
+def likely(output: str, recipe: Recipe) -> str:
+    """The likely cause with the lines that settle it, on one line; empty where no rule knows it."""
+    found = diagnose(output, recipe)
+    if found is None:
+        return ""
+    settled = f" In bedev.toml: {' '.join(found.toml.split())}" if found.toml else ""
+    return f"{found.cause}{settled}"
+
+
+def cause_of_red(messages: Sequence[str], tests: int, output: str, recipe: Recipe) -> str:
+    """What the red tests of a suite of so many `tests` have in common, where many are red: one thing that the
+    pod lacks is more likely then than many faults. Empty where few are, or no rule knows it."""
+    if len(messages) < max(2.0, MANY_RED * tests):
+        return ""
+    return likely("\n".join([*messages, output]), recipe)
 
 
 def corrected(recipe: Recipe, diagnosis: Diagnosis | None) -> Recipe | None:

@@ -10,7 +10,7 @@ from bedev.agent.bedev_toml import RepositorySettings
 from bedev.agent.report.terminal import error_text
 from bedev.sandboxes.errors import SetUpFailed
 from bedev.sandboxes.recipe import Recipe
-from bedev.sandboxes.repair import corrected, diagnose, explain
+from bedev.sandboxes.repair import cause_of_red, corrected, diagnose, explain
 
 RECIPE = Recipe(stack="django", image="python:3.13-slim", packages=("libmagic1",), install=("pip install .",))
 
@@ -144,3 +144,10 @@ def test_an_error_says_its_cause_and_its_lines_on_one_screen() -> None:
     assert 'STRIPE_KEY = "..."' in text
     assert "KeyError: 'STRIPE_KEY'" in text
     assert len(text.splitlines()) <= 30
+
+
+def test_a_server_whose_absence_turns_much_of_a_suite_red_is_named() -> None:
+    message = "redis.exceptions.ConnectionError: Error 111 connecting to localhost:6379. Connection refused."
+    assert 'In bedev.toml: [services] redis = "redis:8"' in cause_of_red([message] * 40, 118, "", RECIPE)
+    assert cause_of_red([message] * 3, 118, "", RECIPE) == ""
+    assert cause_of_red(["AssertionError"] * 40, 118, "40 failed", RECIPE) == ""

@@ -41,6 +41,7 @@ def judge(base: TestRun, patch: TestRun) -> Check:
     red = sorted(c.id for c in base.cases if c.status in ("failed", "error"))
     if not base.passed:
         why = base.problem or ("every test fails on base" if base.cases else "the suite has no test")
+        why += f". Likely cause: {base.cause}" if base.cause else ""
         detail = base.result.last_lines.splitlines()[-8:] if base.result else []
         return Check("tests", "skipped", f"no tests: {why}", {"red_on_base": red[:50], "output": detail})
     by_id = {c.id: c for c in patch.cases}
@@ -67,4 +68,5 @@ def judge(base: TestRun, patch: TestRun) -> Check:
             evidence,
         )
     aside = f", {len(red)} red on base set aside" if red else ""
+    aside += f" (likely cause: {base.cause})" if base.cause else ""
     return Check("tests", "passed", f"{len(base.passed)} tests pass as on base{aside}", evidence)

@@ -457,6 +457,12 @@ class TestTests:
         assert check.evidence["output"] == ["Fatal error: no such class"]
         assert "every test fails" in tests.judge(given.suite(a="failed"), given.suite(a="passed")).summary
 
+    def test_the_likely_cause_of_many_red_tests_is_said(self) -> None:
+        run = replace(given.suite(a="passed", b="failed", c="failed"), cause="This pod has no Redis.")
+        assert (
+            "2 red on base set aside (likely cause: This pod has no Redis.)" in tests.judge(run, run).summary
+        )
+
     def test_a_repository_without_a_test_command_is_skipped(self) -> None:
         case = given.case(recipe=replace(given.RECIPE, test=""))
         check = tests.check(case)
