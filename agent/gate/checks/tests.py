@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from bedev.agent.gate.case import Case
 from bedev.agent.gate.proof import Check
+from bedev.agent.gate.query_counts import fell, pinning_tests
 from bedev.sandboxes.application import TestRun
 
 ORDER = 80
@@ -33,11 +34,12 @@ def check(case: Case) -> Check:
         base_run = pool.submit(case.sides["base"].run_tests, {})
         patch_run = pool.submit(case.sides["patch"].run_tests, {**own, **added_config})
         base, patch = base_run.result(), patch_run.result()
-    return judge(base, patch)
+    return judge(base, patch, pinning_tests(case))
 
 
-def judge(base: TestRun, patch: TestRun) -> Check:
-    """Compare two runs by test id. Ids that are red on base are set aside and named."""
+def judge(base: TestRun, patch: TestRun, pinning: frozenset[str] = frozenset()) -> Check:
+    """Compare two runs by test id. Ids that are red on base are set aside and named. A test named in
+    `pinning` may fail because fewer queries were asked than it pins."""
     red = sorted(c.id for c in base.cases if c.status in ("failed", "error"))
     if not base.passed:
         why = base.problem or ("every test fails on base" if base.cases else "the suite has no test")
@@ -46,10 +48,14 @@ def judge(base: TestRun, patch: TestRun) -> Check:
         return Check("tests", "skipped", f"no tests: {why}", {"red_on_base": red[:50], "output": detail})
     by_id = {c.id: c for c in patch.cases}
     lost = sorted(i for i in base.passed if i not in by_id or by_id[i].status != "passed")
+    counts = {i: fell(by_id[i].message) for i in lost if i in by_id and _name(i) in pinning}
+    fewer = {i: f"{found[0]} -> {found[1]}" for i, found in counts.items() if found is not None}
+    lost = [i for i in lost if i not in fewer]
     evidence = {
         "base_passed": len(base.passed),
         "patch_passed": len(patch.passed),
         "red_on_base": red[:50],
+        "fewer_queries": fewer,
         "lost": [
             {
                 "id": i,
@@ -69,4 +75,13 @@ def judge(base: TestRun, patch: TestRun) -> Check:
         )
     aside = f", {len(red)} red on base set aside" if red else ""
     aside += f" (likely cause: {base.cause})" if base.cause else ""
-    return Check("tests", "passed", f"{len(base.passed)} tests pass as on base{aside}", evidence)
+    if fewer:
+        first = next(iter(fewer))
+        aside += f"; {len(fewer)} pin a number of queries that fell: {first} ({fewer[first]})"
+    passed = len(base.passed) - len(fewer)
+    return Check("tests", "passed", f"{passed} tests pass as on base{aside}", evidence)
+
+
+def _name(identity: str) -> str:
+    """The test's own name in an id: without its class, module and parameters."""
+    return identity.partition("[")[0].rpartition("::")[2]

@@ -91,6 +91,13 @@ class TestTestIntegrity:
         check = INTEGRITY(given.case({"tests/ATest.php": OLD_TEST}, {}))
         assert (check.status, check.summary) == ("failed", "tests/ATest.php is deleted")
 
+    @pytest.mark.parametrize(("number", "status"), [("2", "passed"), ("4", "failed")])
+    def test_a_pinned_number_of_queries_may_only_fall(self, number: str, status: str) -> None:
+        before = b"def test_a(self):\n    with self.assertNumQueries(3):\n        self.get()\n"
+        after = before.replace(b"3", number.encode())
+        check = INTEGRITY(given.case({"tests/ATest.php": before}, {"tests/ATest.php": after}))
+        assert check.status == status
+
     def test_a_test_that_loses_a_line_fails(self) -> None:
         check = INTEGRITY(given.case({"tests/ATest.php": OLD_TEST}, {"tests/ATest.php": OLD_TEST[:-17]}))
         assert (check.status, check.summary) == ("failed", "tests/ATest.php loses 1 line")
@@ -456,6 +463,28 @@ class TestTests:
         assert (check.status, check.summary) == ("skipped", "no tests: the suite wrote no report")
         assert check.evidence["output"] == ["Fatal error: no such class"]
         assert "every test fails" in tests.judge(given.suite(a="failed"), given.suite(a="passed")).summary
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            "E  Failed: Expected to perform 3 queries but 2 were done (add -v option to show queries)",
+            "AssertionError: 2 != 3 : 2 queries executed, 3 expected",
+            "Expected 3 database queries on the [mysql] connection. 2 occurred.",
+        ],
+    )
+    def test_a_pinned_number_of_queries_that_fell_is_no_failure_and_is_said(self, message: str) -> None:
+        base, patch = given.suite(a="passed", b="passed"), given.suite(a="passed", b="failed")
+        patch = replace(patch, cases=tuple(replace(c, message=message) for c in patch.cases))
+        check = tests.judge(base, patch, frozenset({"b"}))
+        assert check.status == "passed"
+        assert "1 pin a number of queries that fell" in check.summary
+        assert tests.judge(base, patch).status == "failed"  # of a test that pins none it is not believed
+
+    def test_a_pinned_number_of_queries_that_rose_is_a_failure(self) -> None:
+        base, patch = given.suite(b="passed"), given.suite(b="failed")
+        message = "Expected to perform 3 queries but 4 were done"
+        patch = replace(patch, cases=tuple(replace(c, message=message) for c in patch.cases))
+        assert tests.judge(base, patch, frozenset({"b"})).status == "failed"
 
     def test_the_likely_cause_of_many_red_tests_is_said(self) -> None:
         run = replace(given.suite(a="passed", b="failed", c="failed"), cause="This pod has no Redis.")
