@@ -424,6 +424,14 @@ def test_an_application_that_does_not_start_is_said(shop: Shop) -> None:
     assert "views.py" in raised.value.detail
 
 
+def test_a_secret_that_settings_draw_is_the_same_in_each_process(shop: Shop) -> None:
+    shop.write("config/drawn.py", "import secrets\nfrom config.settings import *\n"
+               "SECRET_KEY = secrets.token_hex(32)\n")  # fmt: skip
+    env = {"BEDEV_SETTINGS_MODULE": "config.drawn"}
+    code = "from django.core.signing import Signer; print(Signer().sign(1))"
+    assert shop.python(code, env) == shop.python(code, env)
+
+
 def test_settings_that_fix_everything_are_overlaid(shop: Shop) -> None:
     hard = """
 from pathlib import Path
@@ -469,6 +477,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
             "from django.conf import settings as s; from django.core.cache import cache; cache.set(1, 2); "
             'print(cache.get(1), s.DATABASES["replica"]["NAME"], s.DATABASES["default"]["ATOMIC_REQUESTS"])'
         )
-        assert shop.python(code, env).split() == ["None", DATABASE, "True"]
+        assert shop.python(code, env).split() == ["2", DATABASE, "True"]
+        begun = (
+            "from django.core.cache import cache; from django.core.signals import request_started; "
+            "cache.set(1, 2); request_started.send(sender=None); print(cache.get(1))"
+        )
+        assert shop.python(begun, env).split() == ["None"]
     finally:
         shop.stop()

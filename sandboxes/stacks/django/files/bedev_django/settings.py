@@ -6,6 +6,7 @@ read first (variables of the process win); BEDEV_DATABASE_* say where the pod's 
 set for a run of the tests, which keep their own choice of the database (its name, or SQLite in memory).
 """
 
+import hashlib
 import importlib
 import os
 
@@ -85,8 +86,9 @@ if _backend and not (_testing and _family(_databases.get("default", {}).get("ENG
 DEBUG = False
 ALLOWED_HOSTS = ["*"]
 SECURE_SSL_REDIRECT = False
-if not globals().get("SECRET_KEY"):
-    SECRET_KEY = "bedev"
+if not _testing or not globals().get("SECRET_KEY"):
+    # One that settings draw, or read from a file that they make, would sign otherwise in each pod.
+    SECRET_KEY = "bedev " + hashlib.sha256(_name.encode()).hexdigest()
 
 
 def _remote(backend):
@@ -101,6 +103,13 @@ def _remote(backend):
     )
 
 
+def _forget(**_):
+    from django.core.cache import caches
+
+    for alias in CACHES:
+        caches[alias].clear()
+
+
 _caches = globals().get("CACHES") or {"default": {}}
 if _testing:
     CACHES = {
@@ -110,8 +119,15 @@ if _testing:
         for alias, own in _caches.items()
     }
 else:
-    # Nothing is remembered between requests: each measured request does all of its work.
-    CACHES = {alias: {"BACKEND": "django.core.cache.backends.dummy.DummyCache"} for alias in _caches}
+    # Nothing is remembered between requests: each measured request does all of its work. Within one a
+    # cache works as ever: an application that keeps its settings in it would read them for every row.
+    CACHES = {
+        alias: {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": alias}
+        for alias in _caches
+    }
+    from django.core.signals import request_started as _request_started
+
+    _request_started.connect(_forget, dispatch_uid="bedev forgets")
     EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
     if "cache" in globals().get("SESSION_ENGINE", ""):
         SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
