@@ -214,6 +214,14 @@ def _node_module(match: re.Match[str], recipe: Recipe) -> tuple[str, str] | None
     return cause, _also_install(recipe, f"npm install --no-save {match[1]}")
 
 
+def _php_class(match: re.Match[str], recipe: Recipe) -> tuple[str, str]:
+    cause = (
+        f"The class {match[1]} is not there: it may be of a package for development that is not installed, "
+        "or the autoload files are older than the class."
+    )
+    return cause, _also_install(recipe, "composer install --no-interaction --no-scripts --no-plugins")
+
+
 def _runner(match: re.Match[str], recipe: Recipe) -> tuple[str, str]:
     cause = f"The test runner {match[1]} is not installed: development dependencies may have been left out."
     how = {
@@ -357,6 +365,7 @@ RULES: tuple[Rule, ...] = (
     Rule(r"(?:ModuleNotFoundError|ImportError): No module named '?([\w.]+)'?", _module),
     Rule(r"^\S*python[\d.]*: No module named (\w+)", _module),
     Rule(r"Cannot find (?:module|package) '([^']+)'", _node_module),
+    Rule(r"Error: Class ['\"]([\w\\]+)['\"] not found", _php_class),
     Rule(r"\b(pytest|phpunit|pest|jest|vitest|mocha|ava|tap): (?:command )?not found", _runner),
     Rule(_VARIABLES, _variable),
     Rule(r"could not open extension control file \"[^\"]*/(\w+)\.control\"|"

@@ -42,6 +42,7 @@ OTHERS = [
     ("  File \"x.py\", line 1\nModuleNotFoundError: No module named 'rest_framework'", "djangorestframework"),
     ("/work/.venv/bin/python3: No module named pytest", "python3 -m pip install 'pytest'"),
     ("bash: line 1: phpunit: command not found", "composer install"),
+    ('1) ATest::testName\nError: Class "Vendor\\Clock\\Clock" not found', "composer install"),
     ("sh: 1: jest: not found", "npm ci --include=dev"),
     ("Error: Cannot find module 'knex'\nRequire stack:", "npm install --no-save knex"),
     ("  File \"<frozen os>\", line 714, in __getitem__\nKeyError: 'STRIPE_KEY'", 'STRIPE_KEY = "..."'),
