@@ -32,7 +32,8 @@ class Acted:
 @dataclass
 class Conversation:
     """`open` is the last reply while its tools are still to act (or to be answered); `acted` what they gave
-    so far, by id; `edits` what the workspace changes of base."""
+    so far, by id; `edits` what the workspace changes of base; `begun` are calls that an earlier process began
+    and of which it left no result."""
 
     journal: Journal
     system: str
@@ -42,6 +43,7 @@ class Conversation:
     acted: dict[str, Acted] = field(default_factory=dict)
     edits: dict[str, bytes | None] = field(default_factory=dict)
     new_characters: int = 0
+    begun: set[str] = field(default_factory=set)
 
     @classmethod
     def begin(
@@ -165,7 +167,9 @@ class Conversation:
 
     def _replay(self, record: Record) -> None:
         fields = record.fields
-        if record.kind == "reply":
+        if record.kind == "acting":
+            self.begun.add(str(fields["id"]))
+        elif record.kind == "reply":
             self._hear(reply_of(self.journal, record))
         elif record.kind == "acted":
             text = _get(self.journal, fields["text"])

@@ -18,7 +18,7 @@ from bedev.agent.desk import Desk
 from bedev.agent.gate import measure
 from bedev.agent.limits import TimeUp
 from bedev.agent.loop import Ending, converse
-from bedev.agent.models.model import Model, ModelRefusesRequest
+from bedev.agent.models.model import Model, ModelRefusesRequest, Usage
 from bedev.agent.persona import Persona, method
 from bedev.agent.requests import RunResult
 from bedev.agent.stage import Stage
@@ -58,6 +58,8 @@ def drive(
     with stage.screen.step("what base does, query by query"):
         known = _known(app, scenario)
     bench = _bench(stage, scenario, known, talk.edits if talk else {})
+    if mind.model.price(Usage(input_tokens=1000)) is None:
+        stage.screen.say("The price of this model is not known: --max-usd does not bind, --max-tokens does.")
     desk = _desk(stage, bench, scenario)
     budget = Budget(mind.limits, mind.model.price, conversation.spent(stage.journal))
     desk.proposed = lambda: _count(budget)
@@ -286,7 +288,7 @@ def _leave(stage: Stage, mind: Mind, desk: Desk, ending: Ending, budget: Budget)
         task=stage.request.task,
         author=mind.model.title,
         assumptions=tuple(desk.assumptions),
-        notes=tuple(f"asked: {q}; answered: {a}" for q, a in desk.questions),
+        answers=tuple(f"{q} {a}" for q, a in desk.questions),
     )
     if chosen is not None:
         said, proof = chosen

@@ -13,6 +13,7 @@ from typing import Any
 from bedev.agent.gate.proof import Proof
 from bedev.agent.git.messages import commit_message, slug
 from bedev.agent.report import markdown
+from bedev.agent.report.encode import one_line
 from bedev.agent.requests import RunResult
 from bedev.agent.stage import Stage
 
@@ -22,7 +23,7 @@ EXIT: Mapping[str, int] = {"verified": 0, "rejected": 1, "unproven": 5}
 @dataclass(frozen=True)
 class Words:
     """What the report says beside the measured figures: `author`'s words, and what was assumed because
-    nobody could be asked (`assumptions` head the report)."""
+    nobody could be asked (`assumptions` head the report), and what the user answered (`answers`)."""
 
     task: str
     change: tuple[str, ...] = ()
@@ -35,6 +36,7 @@ class Words:
     rollback: str = ""
     author: str = "advisor"
     assumptions: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
 
     @property
     def subject(self) -> str:
@@ -50,7 +52,7 @@ def result(stage: Stage, proof: Proof, words: Words, usage: Mapping[str, Any]) -
     """A verified tree becomes one commit on a branch of its own, with its proof; so does an unproven one of
     a model, and says so. Anything else leaves no branch."""
     branch = commit = None
-    message = "\n".join((proof.headline, *words.notes))
+    message = "\n".join((proof.headline, *(one_line(note, 400) for note in words.notes)))
     if proof.verdict == "verified" or (proof.verdict == "unproven" and words.title):
         mark = () if proof.verdict == "verified" else (("Bedev-Verdict", proof.verdict),)
         subject = words.subject if proof.verdict == "verified" else f"Unproven: {words.subject}"
@@ -80,6 +82,7 @@ def result(stage: Stage, proof: Proof, words: Words, usage: Mapping[str, Any]) -
         rollback=words.rollback,
         author=words.author,
         assumptions=words.assumptions,
+        answers=words.answers,
     )
     return _result(
         stage, proof.verdict, EXIT[proof.verdict], branch, commit, proof, usage, _report(stage, text), message
@@ -96,9 +99,9 @@ def unverified(
 ) -> RunResult:
     """The run ended without a proof: what the workspace holds becomes a branch that says so (exit 1); an
     unchanged workspace leaves none. `last` is the proof of the last proposal, where there was one."""
-    message = f"Not verified: {why}."
+    message = f"Not verified: {one_line(why, 1000).rstrip('.')}."
     if last is not None:
-        message += f" The last proposal was {last.headline}."
+        message += f" The last proposal was {one_line(last.headline, 400)}."
     if not edits:
         message += " The workspace equals base, so there is no branch."
         return _result(stage, "failed", 1, None, None, last, usage, None, message)
@@ -124,6 +127,7 @@ def unverified(
         cause=words.cause,
         author=words.author,
         assumptions=words.assumptions,
+        answers=words.answers,
     )
     return _result(
         stage, "unverified", 1, made.name, made.commit, proof, usage, _report(stage, text), message

@@ -14,15 +14,16 @@ class TimeUp(BedevError):
 
 
 @contextlib.contextmanager
-def time_limit(minutes: float | None) -> Iterator[None]:
-    """Raise TimeUp in the main thread after so many minutes; None for no limit."""
+def time_limit(minutes: float | None, of: float | None = None) -> Iterator[None]:
+    """Raise TimeUp in the main thread after so many minutes; None for no limit. `of`: what all of a run may
+    take, where this is what is left of it."""
     if minutes is None:
         yield
         return
 
     def over(_signal: int, _frame: object) -> None:
         raise TimeUp(
-            f"{minutes:g} minutes are over.",
+            f"{minutes if of is None else of:g} minutes are over.",
             where="--max-minutes",
             next_step="Give it more, or ask for fewer rows (--rows).",
         )

@@ -83,6 +83,7 @@ def _act(
     block: Block, tools: Mapping[str, Tool[Any]], talk: Conversation, desk: Desk, screen: Screen
 ) -> None:
     """Run one tool and keep what it gave. Only what ends the whole run is raised."""
+    again = str(block["id"]) in talk.begun
     talk.acting(block)
     name = str(block.get("name"))
     tool = tools.get(name)
@@ -102,6 +103,9 @@ def _act(
                 raise
             told = explain_failure(error)
             result = ToolResult(told.text, told.brief, error=True)
+    if again:
+        note = "[the run was interrupted in this call: it was done again, in a fresh sandbox]"
+        result = ToolResult(f"{note}\n{result.text}", f"{result.brief} (done again)", result.error)
     took = time.monotonic() - began
     slow = f" ({seconds(took)})" if took >= 1 else ""
     screen.say(f"  {'✗' if result.error else '→'} {name}: {result.brief}{slow}")

@@ -56,7 +56,8 @@ def from_file(path: Path) -> Persona:
     """The agent file of `--agent`. Raises UsageError where it cannot be read or holds no prompt."""
     try:
         if not path.is_file():
-            raise UsageError(f"There is no file {path}.", where="--agent", next_step="ls -l it.")
+            what = f"{path} is no file." if path.exists() else f"There is no file {path}."
+            raise UsageError(what, where="--agent", next_step="Name a Markdown file.")
         if path.stat().st_size > MOST_BYTES:
             raise UsageError(
                 f"{path} is larger than {MOST_BYTES >> 10} KiB.", where="--agent", next_step="Shorten it."

@@ -33,8 +33,29 @@ def to_record(request: FixRequest, journal: Journal) -> dict[str, Any]:
         "allow_images": list(request.allow_images),
         "dump": _file(request.dump),
         "agent": journal.put_blob(request.agent.read_bytes()) if request.agent else None,
+        "limits": limits(request.settings, request.max_minutes),
         "out": {kind: str(path.absolute()) for kind, path in request.out.items()},
     }
+
+
+LIMITS = ("max_turns", "max_tokens", "max_usd", "max_proposals", "max_minutes")
+
+
+def limits(settings: Settings, minutes: float | None) -> dict[str, Any]:
+    """What a run may spend, as a record."""
+    return {**{name: getattr(settings, name) for name in LIMITS}, "max_minutes": minutes}
+
+
+def limits_in_force(journal: Journal, settings: Settings) -> dict[str, Any]:
+    """The limits that the run began with, or was last resumed with, and those that the user gives now."""
+    found: dict[str, Any] = {}
+    for record in journal.records():
+        if record.kind == "started":
+            found.update(record.fields["request"]["limits"])
+        elif record.kind == "resumed":
+            found.update(record.fields.get("limits", {}))
+    given = {name: getattr(settings, name) for name in LIMITS if settings.sources.get(name) == "flag"}
+    return {**found, **given}
 
 
 def from_record(record: Mapping[str, Any], journal: Journal, repo: Path, settings: Settings) -> FixRequest:

@@ -51,6 +51,8 @@ def fix(request: FixRequest, screen: Screen) -> RunResult:
     repository = repository_of(request.repo)
     persona = personas.from_file(request.agent) if request.agent else None
     model = _model(request.model or (persona.model if persona else ""), screen)
+    if persona is not None and model is None:
+        screen.say("--agent is not used: the advisor drives, and asks no model.")
     with RunLock(repository.state, run), Journal.create(repository.state / run, run) as journal:
         base = repository.resolve(request.base or "HEAD")
         journal.append(
@@ -80,15 +82,16 @@ def resume(repo: Path, run: str, settings: Settings, screen: Screen) -> RunResul
             )
         _check_resumable(journal, run)
         record = started["request"]
-        request = recorded.from_record(record, journal, repo, settings)
-        if settings.max_minutes is not None:
-            request = replace(request, max_minutes=settings.max_minutes)
+        limits = recorded.limits_in_force(journal, settings)
+        _check_room(journal, limits, run)
+        request = recorded.from_record(record, journal, repo, replace(settings, **limits))
+        request = replace(request, max_minutes=limits["max_minutes"])
         content = journal.get_blob(record["agent"]) if record["agent"] else None
         persona = personas.parse(content, "--agent") if content else None
         talked = [str(r.fields["model"]) for r in journal.records() if r.kind == "conversation"]
         name = talked[-1] if talked else request.model or (persona.model if persona else "")
         model = _model(name, screen)
-        journal.append("resumed", bedev=leave.environment()["bedev"])
+        journal.append("resumed", bedev=leave.environment()["bedev"], limits=limits)
         begun = _Begun(request, repository, str(started["base"]), run, journal, model, persona)
         return _run(begun, screen)
 
@@ -113,7 +116,7 @@ def _run(begun: _Begun, screen: Screen) -> RunResult:
     if minutes is not None:
         minutes = max(0.01, minutes - conversation.spent(journal).seconds / 60)
     try:
-        with time_limit(minutes):
+        with time_limit(minutes, begun.request.max_minutes):
             result = _steps(begun, screen, began)
     except KeyboardInterrupt:
         result = _stopped(begun, "interrupted", 130, "interrupted", began)
@@ -255,6 +258,26 @@ def _stopped(begun: _Begun, outcome: str, code: int, said: str, began: float) ->
         message=f"{said}\nGo on with it: bedev resume {begun.run}",
         exit_code=code,
     )
+
+
+def _check_room(journal: Journal, limits: Mapping[str, Any], run: str) -> None:
+    """Raises UsageError where a limit of the run is used up already: going on would end at once."""
+    spent = conversation.spent(journal)
+    used = {
+        "max_turns": spent.turns,
+        "max_tokens": spent.tokens,
+        "max_usd": spent.usd,
+        "max_proposals": spent.proposals,
+        "max_minutes": spent.seconds / 60,
+    }
+    for name, value in used.items():
+        limit = limits.get(name)
+        if limit is not None and value is not None and value >= limit:
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"The run has used up its limit: {value:,.4g} of {limit:,g} ({flag}).",
+                next_step=f"Give it more: bedev resume {run} {flag} {limit * 2:g}",
+            )
 
 
 def _check_resumable(journal: Journal, run: str) -> None:

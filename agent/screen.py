@@ -53,8 +53,8 @@ class Screen(Protocol):
         ...
 
     def ask(self, question: str, otherwise: str) -> str:
-        """What the person at the terminal answers, '' where there is nobody or nothing was typed;
-        `otherwise` is what happens then."""
+        """What the person at the terminal answers (`otherwise` where they press Enter alone), '' where there
+        is nobody; then `otherwise` is what happens."""
         ...
 
 
@@ -113,8 +113,8 @@ class PlainScreen:
             self._line(f"  {line}")
 
     def ask(self, question: str, otherwise: str) -> str:
-        self.say(f"question: {question}")
-        self.say(f"nobody can be asked here; going on with: {otherwise}")
+        self.say(f"question:\n{_quoted(question)}\nnobody can be asked here; going on with:")
+        self.say(_quoted(otherwise))
         return ""
 
     def _line(self, text: str) -> None:
@@ -208,14 +208,15 @@ class LiveScreen:
 
     def ask(self, question: str, otherwise: str) -> str:
         if not sys.stdin.isatty():
-            self.say(f"question: {question}\nnobody can be asked here; going on with: {otherwise}")
+            self.say(f"question:\n{_quoted(question)}\nnobody can be asked here; going on with:")
+            self.say(_quoted(otherwise))
             return ""
         with self._lock:
             self._stop()
         try:
-            self.say(f"\n{question}\n(Enter alone: {otherwise})")
+            self.say(f"\n{_quoted(question)}\n(Enter alone: {one_line(otherwise, 400)})")
             self._console.print("> ", end="")
-            return for_terminal(sys.stdin.readline().strip())
+            return for_terminal(sys.stdin.readline().strip()) or otherwise
         finally:
             with self._lock:
                 if self._open:
@@ -242,6 +243,11 @@ class LiveScreen:
         live, self._live = self._live, None
         if live is not None:
             live.stop()
+
+
+def _quoted(text: str) -> str:
+    """Words of a model: no line of them can look like one of bedev's own."""
+    return "\n".join(f"  | {line}" for line in for_terminal(text).splitlines()[:12])
 
 
 def aligned(rows: Sequence[Sequence[str]], header: Sequence[str] = (), width: int = 0) -> list[str]:

@@ -37,10 +37,13 @@ class Input(ToolInput):
     new_text: str = ""
     replace_all: bool = False
     delete: bool = Field(False, description="delete the file")
+    restore: bool = Field(False, description="put base's file back")
 
 
 @reported
 def run(bench: Workbench, given: Input) -> ToolResult:
+    if given.restore:
+        return _restore(bench, bench.path(given.path))
     path = _editable(bench, given.path)
     content = bench.read(path)
     if given.delete:
@@ -59,6 +62,15 @@ def run(bench: Workbench, given: Input) -> ToolResult:
     if b"\0" in content:
         raise ToolFailed(f"{path} is a binary file; it cannot be edited as text.")
     return _replace(bench, path, given, content)
+
+
+def _restore(bench: Workbench, path: str) -> ToolResult:
+    content = bench.base.read(path)
+    if content is None:
+        raise ToolFailed(f"{path} is not on base: delete it instead.")
+    bench.write(path, content)
+    bench.remember(path, content)
+    return ToolResult(f"{path} is as on base again", f"{path} as on base")
 
 
 def _editable(bench: Workbench, given: str) -> str:

@@ -28,7 +28,7 @@ def run(desk: Desk, given: Input) -> ToolResult:
     if refused:
         raise ToolFailed(
             f"The workspace changes {', '.join(refused[:5])}, which no patch may: "
-            f"{desk.bench.refuse(refused[0])}. Put it back as it was (edit_file, run_command), then propose "
+            f"{desk.bench.refuse(refused[0])}. Put it back (edit_file with restore: true), then propose "
             "again. This did not count."
         )
     faults = () if desk.was_judged(tree) else _rehearsed(desk)

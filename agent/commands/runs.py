@@ -71,7 +71,7 @@ def show(
     for record in records:
         found = _proof(record.fields)
         proof = found or proof
-        fields = {k: v for k, v in record.fields.items() if k != "proof"}
+        fields = {k: v for k, v in record.fields.items() if k not in ("proof", "request", "key")}
         output.line(
             f"{record.at[11:19]}  {one_line(record.kind, 20):16} {one_line(_brief(fields), 400)}".rstrip()
         )

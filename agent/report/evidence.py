@@ -61,6 +61,8 @@ def time_comparison(proof: Proof) -> Comparison | None:
     # The ratio of the pairs, where it was measured, rather than of two averages.
     ratio = number(found.get("ratio"))
     says = change(ratio, 1.0) if ratio else change(base, patch)
+    if low is not None and high is not None and low < 1 < high:
+        says = "no difference"
     if low is not None and high is not None:
         says += f" ({low:.3g} to {high:.3g}"
         says += f", {pairs:.0f} pairs)" if pairs is not None else ")"

@@ -34,6 +34,7 @@ def pull_request(
     rollback: str = "",
     author: str = "",
     assumptions: Sequence[str] = (),
+    answers: Sequence[str] = (),
 ) -> str:
     """The report of a patch as Markdown.
 
@@ -41,7 +42,7 @@ def pull_request(
     `plans` are the one-line plans under `base` and `patch` (None: those that the proof holds).
     `call_sites` are `file:line` of the slow query. `author` is who wrote reasoning, risk, rollout and
     rollback (`advisor`, a model's name). `assumptions` are what it took for granted because nobody could be
-    asked: they stand at the head.
+    asked, `answers` questions of the model with the user's answers: both stand at the head.
     """
     title = _TITLES.get(str(proof.verdict), "Unproven")
     facts = [_asked(proof, task), *_slow(proof), *_query(proof), *_called(call_sites)]
@@ -49,6 +50,7 @@ def pull_request(
         f"## {title}: {for_markdown_text(read.headline(proof) or task or proof.claim, 160)}",
         "",
         *_assumed(assumptions, author),
+        *_answered(answers),
         *_hard(facts),
     ]
     lines += [
@@ -75,6 +77,7 @@ def unverified(
     cause: str = "",
     author: str = "",
     assumptions: Sequence[str] = (),
+    answers: Sequence[str] = (),
 ) -> str:
     """The report of a run that ended without a proof: why, what it changed, what the last proposal lacked."""
     lines = [
@@ -83,6 +86,7 @@ def unverified(
         f"**Nothing is proven here.** {for_markdown_text(why, 400)}",
         "",
         *_assumed(assumptions, author),
+        *_answered(answers),
         "**Changed**",
         *(f"- {for_markdown_code(path, 160)}" for path in paths[:12]),
     ]
@@ -102,6 +106,12 @@ def _assumed(assumptions: Sequence[str], author: str) -> list[str]:
         f"**Assumed** by {for_markdown_text(author or 'the author', 40)} (nobody could be asked): {said}",
         "",
     ]
+
+
+def _answered(answers: Sequence[str]) -> list[str]:
+    if not answers:
+        return []
+    return [f"**The user answered**: {'; '.join(for_markdown_text(a, 240) for a in answers[:3])}", ""]
 
 
 def _asked(proof: Proof, task: str) -> str:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from bedev.agent import recorded
 from bedev.agent.budget import LEAST_ANSWER, MOST_ANSWER, Budget, BudgetEnds, Limits, Spent
+from bedev.agent.journal import Journal
 from bedev.agent.models.model import Usage
+from bedev.agent.requests import FixRequest
+from bedev.agent.settings import load
 
 
 def price(usage: Usage) -> float | None:
@@ -53,3 +59,16 @@ def test_what_an_earlier_process_spent_counts() -> None:
     late = Budget(Limits(minutes=1), price, Spent(seconds=61))
     with pytest.raises(BudgetEnds, match="--max-minutes"):
         late.reserve(0)
+
+
+def test_a_resumed_run_keeps_its_limits_unless_the_user_gives_others(tmp_path: Path) -> None:
+    journal = Journal.create(tmp_path / "0101-abc", "0101-abc")
+    request = FixRequest(
+        task="x", repo=tmp_path, max_minutes=9, settings=load({"max_turns": 3, "max_usd": 1}, {})
+    )
+    journal.append("started", request=recorded.to_record(request, journal))
+    kept = recorded.limits_in_force(journal, load({}, {}))
+    assert (kept["max_turns"], kept["max_usd"], kept["max_minutes"]) == (3, 1, 9)
+    raised = recorded.limits_in_force(journal, load({"max_turns": 8}, {}))
+    journal.append("resumed", limits=raised)
+    assert recorded.limits_in_force(journal, load({}, {}))["max_turns"] == 8

@@ -66,6 +66,7 @@ def test_a_turn_that_was_cut_off_goes_on_with_what_had_not_acted(journal: Journa
     assert again is not None
     assert again.open is not None
     assert set(again.acted) == {"a"}
+    assert "b" in again.begun
     again.did(Acted("b", "two", False, ""))
     again.answer()
     assert [r["content"] for r in again.messages[-1]["content"]] == ["one", "two"]
