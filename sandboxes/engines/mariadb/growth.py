@@ -19,13 +19,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from bedev.sandboxes.engines.engine import GrowthPlan, Schema, TableGrowth
-from bedev.sandboxes.engines.mariadb.growth_rows import TableFiller
+from bedev.sandboxes.engines.growth_dialect import GrowthDialect
+from bedev.sandboxes.engines.growth_load import CHUNK, TIMEOUT, load, naming, read_back, table_of
+from bedev.sandboxes.engines.growth_rows import TableFiller
+from bedev.sandboxes.engines.mariadb.growth_dialect import MariadbGrowth
 from bedev.sandboxes.engines.mariadb.growth_sql import literal, quote
 from bedev.sandboxes.errors import DatabaseError
 from bedev.sandboxes.sandbox import SqlSession
-
-CHUNK = 100_000  # rows an INSERT makes: some tenths of a second, so that progress can be shown
-TIMEOUT = 1800.0  # seconds for one statement
 
 SETTINGS = {
     # NO_BACKSLASH_ESCAPES: texts of the plan are written as literals. Zero dates may be copied.
@@ -58,67 +58,30 @@ def grow(session: SqlSession, plan: GrowthPlan, schema: Schema, progress: Any = 
         sequences = has_sequences(session)
         if not sequences:
             _make_numbers(session)
+        dialect = MariadbGrowth(sequences, CHUNK)
         for growth in plan.tables:
-            _fill(session, plan.seed, growth, schema, sequences, progress)
+            _fill(session, dialect, plan.seed, growth, schema, progress)
+        counts = read_back(session, dialect, plan)
     finally:
         for name, value in zip(names, before, strict=True):
             session.query(f"SET SESSION {name} = {literal(value)}")
-    return _read_back(session, plan)
+    return counts
 
 
 def _fill(
-    session: SqlSession, seed: int, growth: TableGrowth, schema: Schema, sequences: bool, progress: Any
+    session: SqlSession, dialect: GrowthDialect, seed: int, growth: TableGrowth, schema: Schema, progress: Any
 ) -> None:
-    new = growth.wanted - growth.present
-    if new <= 0:
+    if growth.wanted <= growth.present:
         return
-    table = schema.table(growth.table)
-    if table is None:
-        raise DatabaseError(
-            f"The growth plan names the table {growth.table!r}, which the schema does not have.",
-            where=growth.table,
-            next_step="Make the plan from the schema as it is now.",
-        )
+    table = table_of(schema, growth)
     triggers = _drop_after_insert(session, growth.table)
-    filler = TableFiller(session, seed, growth, table, TIMEOUT)
+    filler = TableFiller(session, dialect, seed, growth, table, schema, TIMEOUT)
     try:
-        filler.prepare()
-        made, at = 0, 0
-        while made < new and at < filler.candidates:
-            size = min(filler.chunk(CHUNK, at), filler.candidates - at)
-            numbers = f"seq_{at + 1}_to_{at + size}" if sequences else _numbers(at, size)
-            affected = session.query(filler.insert(numbers, new - made), timeout=TIMEOUT).affected
-            session.query("COMMIT")
-            made += affected
-            at += size
-            if progress is not None:
-                progress(f"growing {growth.table}: {growth.present + made:,} of {growth.wanted:,} rows")
-    except DatabaseError as error:
-        raise DatabaseError(
-            f"{growth.table} could not be grown: {error.what}",
-            code=error.code,
-            where=growth.table,
-            next_step=error.next_step
-            or f"Leave {growth.table} out of --rows, or seed it with a script of yours (--data).",
-            detail=error.detail,
-        ) from error
+        with naming(growth):
+            load(session, filler, growth, CHUNK, progress, committing=True)
     finally:
         filler.clean_up()
         _create_triggers(session, triggers)
-
-
-def _read_back(session: SqlSession, plan: GrowthPlan) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for growth in plan.tables:
-        count = int(_scalar(session, f"SELECT COUNT(*) FROM {quote(growth.table)}"))
-        counts[growth.table] = count
-        if count != growth.wanted:
-            raise DatabaseError(
-                f"{growth.table} has {count:,} rows after growth where {growth.wanted:,} were wanted.",
-                where=growth.table,
-                next_step="Look for a trigger or partition that moves rows, or leave it out of --rows.",
-            )
-    return counts
 
 
 def has_sequences(session: SqlSession) -> bool:
@@ -145,10 +108,6 @@ def _make_numbers(session: SqlSession) -> None:
     session.query(
         f"CREATE TEMPORARY TABLE bedev_numbers (i INT PRIMARY KEY) AS SELECT 1 + {total} AS i FROM {joined}"
     )
-
-
-def _numbers(at: int, size: int) -> str:
-    return f"(SELECT i + {at} AS seq FROM bedev_numbers WHERE i <= {size} ORDER BY i)"
 
 
 def _drop_after_insert(session: SqlSession, table: str) -> list[tuple[str, ...]]:

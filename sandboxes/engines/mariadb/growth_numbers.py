@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from bedev.sandboxes.engines.engine import Column, ColumnGrowth
+from bedev.sandboxes.engines.growth_dialect import Ask
 from bedev.sandboxes.engines.mariadb.growth_sql import BINARY, literal, quote
-from bedev.sandboxes.errors import DatabaseError
-
-Ask = Callable[[str], Any]
-"""Runs a query and gives the first value of its first row."""
 
 RUNS = r"(?<![0-9])[0-9]{1,%d}(?=%s)"
 
@@ -44,24 +38,9 @@ def next_number(ask: Ask, table_name: str, growth: ColumnGrowth, column: Column)
     return max(low, int(highest) + 1) if highest is not None else low
 
 
-def free_numbers(ask: Ask, table_name: str, column: Column, new: int) -> int:
-    """The start of a range of numbers that no value of the column ends with (before its @, if any).
-
-    A new value ends with a mark that is no digit and its number, so it differs from every value that
-    ends with another number, whatever the collation compares."""
-    name, table = quote(column.name), quote(table_name)
-    for width in (6, 9, 12, 15):
-        ends = [_number_before(e, name, width) for e in ("@", "$")]
-        start = int(ask(f"SELECT MAX(GREATEST({ends[0]}, {ends[1]})) FROM {table}") or 0)
-        wide = [_number_before(e, name, 18) for e in ("@", "$")]
-        inside = " OR ".join(f"{w} BETWEEN {start + 1} AND {start + new}" for w in wide)
-        if not ask(f"SELECT COUNT(*) FROM {table} WHERE {inside}"):
-            return start
-    raise DatabaseError(
-        f"No free numbers were found to make new values of {table_name}.{column.name} unique.",
-        where=f"{table_name}.{column.name}",
-        next_step=f"Leave {table_name} out of --rows.",
-    )
+def last_numbers(name: str, width: int) -> tuple[str, ...]:
+    """The numbers of at most `width` digits that a text column ends with, or has before its @; else 0."""
+    return tuple(_number_before(end, name, width) for end in ("@", "$"))
 
 
 def _number_before(end: str, value: str, width: int) -> str:

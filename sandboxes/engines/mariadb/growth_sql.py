@@ -9,16 +9,14 @@ only, so that every machine makes the same rows.
 
 from __future__ import annotations
 
-import datetime
 import hashlib
-import math
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 from bedev.sandboxes.engines.engine import Column, ColumnGrowth
+from bedev.sandboxes.engines.growth_dialect import NUMBER, moment
 
-NUMBER = "g.seq"  # the new row's number, from 1
 PRIME = 4_294_967_291  # the largest prime below 2**32
 WHOLE = frozenset({"tinyint", "smallint", "mediumint", "int", "integer", "bigint", "bit", "year"})
 EXACT = frozenset({"decimal", "numeric", "dec", "fixed"})
@@ -39,14 +37,6 @@ def literal(value: Any) -> str:
     if isinstance(value, (int, Decimal)):
         return str(value)
     return "'" + str(value).replace("'", "''") + "'"
-
-
-def coprime_step(size: int) -> int:
-    """A step that visits every one of `size` places once, near the golden section so that neighbours part."""
-    step = max(1, int(size * 0.6180339887))
-    while math.gcd(step, size) != 1:
-        step += 1
-    return step
 
 
 class Draws:
@@ -172,10 +162,6 @@ def derived(draws: Draws, growth: ColumnGrowth, column: Column) -> str:
 def separator(value: str) -> str:
     """SQL for the separator that goes between the text `value` (an expression) and a number."""
     return f"CASE WHEN {value} LIKE '% %' THEN ' ' WHEN {value} REGEXP '^[A-Za-z0-9]+_' THEN '_' ELSE '-' END"
-
-
-def moment(value: Any) -> datetime.datetime:
-    return datetime.datetime.fromisoformat(str(value)).replace(microsecond=0)
 
 
 def seconds_of(value: Any) -> int:

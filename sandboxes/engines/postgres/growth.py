@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bedev.sandboxes.engines.engine import GrowthPlan, Schema, Table, TableGrowth
-from bedev.sandboxes.engines.postgres.growth_rows import TableFiller
+from bedev.sandboxes.engines.growth_load import CHUNK, TIMEOUT, load, naming, read_back, table_of
+from bedev.sandboxes.engines.growth_rows import TableFiller
+from bedev.sandboxes.engines.postgres.growth_dialect import PostgresGrowth
 from bedev.sandboxes.engines.postgres.growth_sql import literal
 from bedev.sandboxes.engines.postgres.sessions import quoted
-from bedev.sandboxes.errors import DatabaseError
 from bedev.sandboxes.sandbox import SqlSession
 
-CHUNK = 100_000  # rows an INSERT makes: some tenths of a second, so that progress can be shown
-TIMEOUT = 1800.0  # seconds for one statement
+DIALECT = PostgresGrowth()
 
 # Bits of pg_trigger.tgtype: not BEFORE (2), not INSTEAD OF (64), INSERT (4).
 _AFTER_INSERT = (
@@ -42,42 +42,20 @@ def grow(session: SqlSession, plan: GrowthPlan, schema: Schema, progress: Any = 
             _fill(session, plan.seed, growth, schema, progress)
     finally:
         session.query(f"SET timezone = {literal(zone)}")
-    return _read_back(session, plan)
+    return read_back(session, DIALECT, plan)
 
 
 def _fill(session: SqlSession, seed: int, growth: TableGrowth, schema: Schema, progress: Any) -> None:
-    new = growth.wanted - growth.present
-    if new <= 0:
+    if growth.wanted <= growth.present:
         return
-    table = schema.table(growth.table)
-    if table is None:
-        raise DatabaseError(
-            f"The growth plan names the table {growth.table!r}, which the schema does not have.",
-            where=growth.table,
-            next_step="Make the plan from the schema as it is now.",
-        )
+    table = table_of(schema, growth)
     triggers = [str(row[0]) for row in session.query(_AFTER_INSERT, (quoted(table.name),)).rows]
-    filler = TableFiller(session, seed, growth, table, schema, TIMEOUT)
+    filler = TableFiller(session, DIALECT, seed, growth, table, schema, TIMEOUT)
     try:
-        _switch(session, table, triggers, "DISABLE")
-        filler.prepare()
-        made, at = 0, 0
-        while made < new and at < filler.candidates:
-            size = min(filler.chunk(CHUNK, at), filler.candidates - at)
-            made += session.query(filler.insert(at, size, new - made), timeout=TIMEOUT).affected
-            at += size
-            if progress is not None:
-                progress(f"growing {growth.table}: {growth.present + made:,} of {growth.wanted:,} rows")
-        _move_sequences(session, table)
-    except DatabaseError as error:
-        raise DatabaseError(
-            f"{growth.table} could not be grown: {error.what}",
-            code=error.code,
-            where=growth.table,
-            next_step=error.next_step
-            or f"Leave {growth.table} out of --rows, or seed it with a script of yours (--data).",
-            detail=error.detail,
-        ) from error
+        with naming(growth):
+            _switch(session, table, triggers, "DISABLE")
+            load(session, filler, growth, CHUNK, progress)
+            _move_sequences(session, table)
     finally:
         filler.clean_up()
         _switch(session, table, triggers, "ENABLE")
@@ -101,17 +79,3 @@ def _move_sequences(session: SqlSession, table: Table) -> None:
             f"FROM {quoted(table.name)}) x WHERE m >= 1",
             timeout=TIMEOUT,
         )
-
-
-def _read_back(session: SqlSession, plan: GrowthPlan) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for growth in plan.tables:
-        count = int(session.query(f"SELECT COUNT(*) FROM {quoted(growth.table)}", timeout=TIMEOUT).scalar)
-        counts[growth.table] = count
-        if count != growth.wanted:
-            raise DatabaseError(
-                f"{growth.table} has {count:,} rows after growth where {growth.wanted:,} were wanted.",
-                where=growth.table,
-                next_step="Look for a trigger or rule that moves rows, or leave it out of --rows.",
-            )
-    return counts

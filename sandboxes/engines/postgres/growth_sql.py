@@ -7,16 +7,14 @@ type in the end, so that one form serves enums, JSON, network addresses and numb
 
 from __future__ import annotations
 
-import datetime
 import hashlib
-import math
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 from bedev.sandboxes.engines.engine import Column, ColumnGrowth
+from bedev.sandboxes.engines.growth_dialect import NUMBER, moment
 
-NUMBER = "g.seq"  # the new row's number, from 1
 TIED = (
     f"({NUMBER} - CASE WHEN {NUMBER} % 5 = 0 THEN 1 ELSE 0 END)"  # every fifth draws what the one before does
 )
@@ -38,14 +36,6 @@ def texts(values: Sequence[Any]) -> str:
 
 def case(condition: str, then: str, otherwise: str) -> str:
     return f"CASE WHEN {condition} THEN {then} ELSE {otherwise} END"
-
-
-def coprime_step(size: int) -> int:
-    """A step that visits every one of `size` places once, near the golden section so that neighbours part."""
-    step = max(1, int(size * 0.6180339887))
-    while math.gcd(step, size) != 1:
-        step += 1
-    return step
 
 
 class Draws:
@@ -189,10 +179,6 @@ def derived(draws: Draws, growth: ColumnGrowth, column: Column) -> str:
 def separator(value: str) -> str:
     """SQL for the separator that goes between the text `value` (an expression) and a number."""
     return f"CASE WHEN {value} LIKE '% %' THEN ' ' WHEN {value} ~ '^[A-Za-z0-9]+_' THEN '_' ELSE '-' END"
-
-
-def moment(value: Any) -> datetime.datetime:
-    return datetime.datetime.fromisoformat(str(value)).replace(microsecond=0, tzinfo=None)
 
 
 def seconds_of(value: Any) -> int:

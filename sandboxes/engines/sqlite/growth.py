@@ -14,13 +14,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from bedev.sandboxes.engines.engine import GrowthPlan, Schema, TableGrowth
-from bedev.sandboxes.engines.sqlite.growth_rows import TableFiller, numbers
+from bedev.sandboxes.engines.growth_load import CHUNK, TIMEOUT, load, naming, read_back, table_of
+from bedev.sandboxes.engines.growth_rows import TableFiller
+from bedev.sandboxes.engines.sqlite.growth_dialect import SqliteGrowth
 from bedev.sandboxes.engines.sqlite.growth_sql import quote
 from bedev.sandboxes.errors import DatabaseError
 from bedev.sandboxes.sandbox import SqlSession
 
-CHUNK = 100_000  # rows an INSERT makes, so that progress can be shown
-TIMEOUT = 1800.0  # seconds for one statement
+DIALECT = SqliteGrowth()
 CACHE_KB = 400_000  # for the indexes of a table of a million rows, which grow in no order
 
 _AFTER_INSERT = re.compile(r"\bafter\s+insert\b", re.I)
@@ -45,7 +46,7 @@ def grow(session: SqlSession, plan: GrowthPlan, schema: Schema, progress: Any = 
         try:
             for growth in plan.tables:
                 _fill(session, plan.seed, growth, schema, progress)
-            counts = _read_back(session, plan)
+            counts = read_back(session, DIALECT, plan)
             session.query("COMMIT", timeout=TIMEOUT)
         except BaseException:
             with contextlib.suppress(DatabaseError):
@@ -60,38 +61,14 @@ def grow(session: SqlSession, plan: GrowthPlan, schema: Schema, progress: Any = 
 
 
 def _fill(session: SqlSession, seed: int, growth: TableGrowth, schema: Schema, progress: Any) -> None:
-    new = growth.wanted - growth.present
-    if new <= 0:
+    if growth.wanted <= growth.present:
         return
-    table = schema.table(growth.table)
-    if table is None:
-        raise DatabaseError(
-            f"The growth plan names the table {growth.table!r}, which the schema does not have.",
-            where=growth.table,
-            next_step="Make the plan from the schema as it is now.",
-        )
+    table = table_of(schema, growth)
     triggers = _drop_after_insert(session, growth.table)
-    filler = TableFiller(session, seed, growth, table, TIMEOUT)
-    try:
-        filler.prepare()
-        made, at = 0, 0
-        while made < new and at < filler.candidates:
-            size = min(filler.chunk(CHUNK, at), filler.candidates - at)
-            sql = filler.insert(numbers(at + 1, at + size), new - made)
-            made += session.query(sql, timeout=TIMEOUT).affected
-            at += size
-            if progress is not None:
-                progress(f"growing {growth.table}: {growth.present + made:,} of {growth.wanted:,} rows")
+    filler = TableFiller(session, DIALECT, seed, growth, table, schema, TIMEOUT)
+    with naming(growth):
+        load(session, filler, growth, CHUNK, progress)
         filler.clean_up()
-    except DatabaseError as error:
-        raise DatabaseError(
-            f"{growth.table} could not be grown: {error.what}",
-            code=error.code,
-            where=growth.table,
-            next_step=error.next_step
-            or f"Leave {growth.table} out of --rows, or seed it with a script of yours (--data).",
-            detail=error.detail,
-        ) from error
     for sql in triggers:
         session.query(sql)
 
@@ -111,17 +88,3 @@ def _drop_after_insert(session: SqlSession, table: str) -> list[str]:
 
 def _head(sql: str) -> str:
     return re.split(r"\bbegin\b", sql, maxsplit=1, flags=re.I)[0]
-
-
-def _read_back(session: SqlSession, plan: GrowthPlan) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for growth in plan.tables:
-        count = int(session.query(f"SELECT COUNT(*) FROM {quote(growth.table)}", timeout=TIMEOUT).scalar)
-        counts[growth.table] = count
-        if count != growth.wanted:
-            raise DatabaseError(
-                f"{growth.table} has {count:,} rows after growth where {growth.wanted:,} were wanted.",
-                where=growth.table,
-                next_step="Look for a trigger that moves rows, or leave the table out of --rows.",
-            )
-    return counts

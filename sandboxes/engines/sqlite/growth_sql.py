@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import math
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 from bedev.sandboxes.engines.engine import Column, ColumnGrowth
+from bedev.sandboxes.engines.growth_dialect import NUMBER, moment
 
-NUMBER = "g.seq"  # the new row's number, from 1
 PRIME = 2_147_483_647
 HEX_DIGITS = 7  # of one draw
 BINARY = frozenset({"blob", "binary", "varbinary", "bytea"})
@@ -42,14 +41,6 @@ def literal(value: Any) -> str:
 
         return f"x'{base64.b64decode(value['base64']).hex()}'"
     return "'" + str(value).replace("'", "''") + "'"
-
-
-def coprime_step(size: int) -> int:
-    """A step that visits every one of `size` places once, near the golden section so that neighbours part."""
-    step = max(1, int(size * 0.6180339887))
-    while math.gcd(step, size) != 1:
-        step += 1
-    return step
 
 
 class Draws:
@@ -195,10 +186,6 @@ def derived(draws: Draws, growth: ColumnGrowth, column: Column) -> str:
 def separator(value: str) -> str:
     """SQL for the separator that goes between the text `value` (an expression) and a number."""
     return f"CASE WHEN {value} LIKE '% %' THEN ' ' WHEN instr({value}, '_') > 1 THEN '_' ELSE '-' END"
-
-
-def moment(value: Any) -> datetime.datetime:
-    return datetime.datetime.fromisoformat(str(value)).replace(microsecond=0, tzinfo=None)
 
 
 def seconds(value: datetime.datetime) -> int:

@@ -6,14 +6,14 @@ order in which the server happens to store rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bedev.sandboxes.engines.combinations import combined_columns
-from bedev.sandboxes.engines.engine import Column, ColumnGrowth, Table, TableGrowth
-from bedev.sandboxes.engines.mariadb import growth_sql as sql
-from bedev.sandboxes.engines.mariadb.growth_numbers import free_numbers, next_number
-from bedev.sandboxes.engines.mariadb.growth_sql import NUMBER, Draws, literal, quote
+from bedev.sandboxes.engines.combinations import combined_columns, numbered_combinations
+from bedev.sandboxes.engines.engine import Column, ColumnGrowth, Schema, Table, TableGrowth
+from bedev.sandboxes.engines.growth_dialect import NUMBER, PLACE, GrowthDialect, coprime_step, moment
+from bedev.sandboxes.engines.growth_numbers import free_numbers
 from bedev.sandboxes.errors import DatabaseError
 from bedev.sandboxes.sandbox import SqlSession
 
@@ -37,13 +37,23 @@ class TableFiller:
     """Prepares and renders the new rows of one table. `prepare` once, `insert` for each chunk, `clean_up`."""
 
     def __init__(
-        self, session: SqlSession, seed: int, growth: TableGrowth, table: Table, timeout: float
+        self,
+        session: SqlSession,
+        dialect: GrowthDialect,
+        seed: int,
+        growth: TableGrowth,
+        table: Table,
+        schema: Schema,
+        timeout: float,
     ) -> None:
         self._session = session
+        self._dialect = dialect
+        self._quote = dialect.quote
         self._timeout = timeout
         self._growth = growth
         self._table = table
-        self._draws = Draws(seed, table.name, growth.present)
+        self._schema = schema
+        self._draws = dialect.draws(seed, table.name, growth.present)
         self._columns = [
             (c, column) for c in growth.columns if (column := table.column(c.column)) and not column.generated
         ]
@@ -80,63 +90,62 @@ class TableFiller:
             return most
         return min(most, max(1, self._new // 100))
 
-    def insert(self, numbers: str, most: int) -> str:
-        """The statement that makes rows for `numbers` (a table with a column `seq`), at most `most`."""
+    def insert(self, at: int, size: int, most: int) -> str:
+        """The statement that makes rows for the `size` numbers after `at`, at most `most` rows."""
+        dialect = self._dialect
         names, values = [], []
         for growth, column in self._columns:
             value = self._value(growth, column)
             if value is not None:
-                names.append(quote(column.name))
-                values.append(value)
-        joins = [f"{numbers} g"]
+                names.append(self._quote(column.name))
+                values.append(dialect.cast(value, column))
+        joins = [dialect.numbers(at + 1, at + size)]
         if self._sources:
             # Which row is copied is drawn once for all copied columns.
-            joins.append(
-                f"JOIN bedev_source s ON s.bedev_i = {self._draws.draw('source row')} % {self._sources}"
-            )
+            row = f"{self._draws.draw('source row')} % {self._sources}"
+            joins.append(f"{dialect.join} bedev_source s ON s.{PLACE} = {row}")
         for parents in self._parents.values():
             if parents.first is None:
                 joins.append(
-                    f"LEFT JOIN {parents.alias} ON {parents.alias}.bedev_i = {self._parent_index(parents)}"
+                    f"LEFT JOIN {parents.alias} ON {parents.alias}.{PLACE} = {self._parent_index(parents)}"
                 )
         for place, (growth, _) in enumerate(self._columns):
             if growth.kind == "pool":
-                joins.append(f"LEFT JOIN bedev_pool{place} ON bedev_pool{place}.bedev_i = {NUMBER} - 1")
+                joins.append(f"LEFT JOIN bedev_pool{place} ON bedev_pool{place}.{PLACE} = {NUMBER} - 1")
         where = ""
         if self._taken:
             same = " AND ".join(
-                f"k.{quote(name)} = {values[names.index(quote(name))]}" for name in self._taken
+                f"k.{self._quote(name)} = {values[names.index(self._quote(name))]}" for name in self._taken
             )
             joins.append(f"LEFT JOIN bedev_taken k ON {same}")
-            where = f" WHERE k.{quote(self._taken[0])} IS NULL LIMIT {most}"
-        return (
-            f"INSERT INTO {quote(self._table.name)} ({', '.join(names)})"
-            f" SELECT STRAIGHT_JOIN {', '.join(values)} FROM {' '.join(joins)}{where}"
-        )
+            where = f"k.{self._quote(self._taken[0])} IS NULL"
+        return dialect.insert(self._quote(self._table.name), names, values, " ".join(joins), where, most)
 
     def clean_up(self) -> None:
         for name in self._temporary:
-            self._session.query(f"DROP TEMPORARY TABLE IF EXISTS {name}")
+            self._session.query(self._dialect.drop(name))
         self._temporary.clear()
 
     # What new rows take from elsewhere
 
-    def _make(self, name: str, definition: str, select: str) -> int:
+    def _make(self, name: str, select: str, key: Sequence[str] = (PLACE,)) -> int:
         """A temporary table; how many rows it has."""
-        self._session.query(f"DROP TEMPORARY TABLE IF EXISTS {name}")
-        self._session.query(
-            f"CREATE TEMPORARY TABLE {name} ({definition}) ENGINE=InnoDB AS {select}", timeout=self._timeout
-        )
+        self._session.query(self._dialect.drop(name))
         if name not in self._temporary:
             self._temporary.append(name)
+        for statement in self._dialect.temporary(name, select, key):
+            self._session.query(statement, timeout=self._timeout)
         return int(self._scalar(f"SELECT COUNT(*) FROM {name}"))
 
     def _scalar(self, query: str) -> Any:
         return self._session.query(query, timeout=self._timeout).scalar
 
     def _order(self) -> str:
-        keys = self._table.primary_key or tuple(c.name for c in self._table.columns if not c.generated)
-        return ", ".join(quote(k) for k in keys)
+        unordered = self._dialect.unordered
+        keys = self._table.primary_key or tuple(
+            c.name for c in self._table.columns if not c.generated and c.base_type not in unordered
+        )
+        return ", ".join(self._quote(k) for k in keys) or "1"
 
     def _make_source(self) -> None:
         copied = [
@@ -146,32 +155,22 @@ class TableFiller:
             return
         parts = []
         for growth, column in copied:
-            name = quote(column.name)
+            name = self._quote(column.name)
             if growth.kind == "copy":
                 parts.append(name)
                 continue
-            head, tail = self._split(growth, column, name)
-            parts.append(f"{head} AS {quote(column.name + ' head')}")
-            parts.append(f"{tail} AS {quote(column.name + ' tail')}")
+            head, tail = self._split(growth, self._dialect.text(name))
+            parts.append(f"{head} AS {self._quote(column.name + ' head')}")
+            parts.append(f"{tail} AS {self._quote(column.name + ' tail')}")
         order = self._order()
         self._sources = self._make(
             "bedev_source",
-            "bedev_i INT NOT NULL PRIMARY KEY",
-            f"SELECT ROW_NUMBER() OVER (ORDER BY {order}) - 1 AS bedev_i, {', '.join(parts)}"
-            f" FROM {quote(self._table.name)} ORDER BY {order} LIMIT {SOURCES}",
+            f"SELECT ROW_NUMBER() OVER (ORDER BY {order}) - 1 AS {PLACE}, {', '.join(parts)}"
+            f" FROM {self._quote(self._table.name)} ORDER BY {order} LIMIT {SOURCES}",
         )
 
-    def _split(self, growth: ColumnGrowth, column: Column, value: str) -> tuple[str, str]:
-        """What stands before and after the number in a value made of `value`: the number goes before the
-        @ of an e-mail address, after everything else; the text is cut to fit the column's length."""
-        digits = len(str(self._last_number(growth)))
-        tail = f"IF({value} LIKE '_%@%_', CONCAT('@', SUBSTRING_INDEX({value}, '@', -1)), '')"
-        head = f"IF({value} LIKE '_%@%_', SUBSTRING_INDEX({value}, '@', 1), {value})"
-        mark = f"IF({value} LIKE '_%@%_', '+', {sql.separator(value)})"
-        if growth.length:
-            tail = f"RIGHT({tail}, {max(0, growth.length - digits - 1)})"
-            head = f"LEFT({head}, GREATEST(0, {growth.length} - {digits + 1} - CHAR_LENGTH({tail})))"
-        return f"CONCAT({head}, {mark})", tail
+    def _split(self, growth: ColumnGrowth, value: str) -> tuple[str, str]:
+        return self._dialect.split(value, growth.length, len(str(self._last_number(growth))))
 
     def _last_number(self, growth: ColumnGrowth) -> int:
         if growth.kind == "copy_varied":
@@ -188,70 +187,55 @@ class TableFiller:
         }
 
     def _make_parents(self, alias: str, group: tuple[ColumnGrowth, ...]) -> Parents:
-        parent, key = group[0].table, quote(group[0].referenced)
+        parent, key = group[0].table, self._quote(group[0].referenced)
         itself = parent.lower() == self._table.name.lower()
         unique = any(g.unique for g in group)
-        if len(group) == 1 and not unique:
+        if len(group) == 1 and not unique and self._is_countable(parent, group[0].referenced):
             first, last, size = self._session.query(
-                f"SELECT MIN({key}), MAX({key}), COUNT({key}) FROM {quote(parent)}", timeout=self._timeout
+                f"SELECT MIN({key}), MAX({key}), COUNT({key}) FROM {self._quote(parent)}",
+                timeout=self._timeout,
             ).rows[0]
-            counted = itself and self._base_column(group[0].referenced)
+            counted = itself and isinstance(self._bases.get(group[0].referenced), int)
             if isinstance(first, int) and last - first + 1 == size:
                 return Parents(group, size, alias, first, itself)
             if counted and not size:
                 return Parents(group, 0, alias, int(self._bases[group[0].referenced]), True)
         keys = list(dict.fromkeys(g.referenced for g in group))
-        columns = ", ".join(f"p.{quote(k)}" for k in keys)
-        where = [f"p.{quote(k)} IS NOT NULL" for k in keys]
+        columns = ", ".join(f"p.{self._quote(k)}" for k in keys)
+        where = [f"p.{self._quote(k)} IS NOT NULL" for k in keys]
         joined = ""
         if unique:
-            mine = " AND ".join(f"c.{quote(g.column)} = p.{quote(g.referenced)}" for g in group if g.unique)
-            joined = f" LEFT JOIN {quote(self._table.name)} c ON {mine}"
-            where.append(f"c.{quote(next(g.column for g in group if g.unique))} IS NULL")
+            mine = " AND ".join(
+                f"c.{self._quote(g.column)} = p.{self._quote(g.referenced)}" for g in group if g.unique
+            )
+            joined = f" LEFT JOIN {self._quote(self._table.name)} c ON {mine}"
+            where.append(f"c.{self._quote(next(g.column for g in group if g.unique))} IS NULL")
         size = self._make(
             alias,
-            "bedev_i INT NOT NULL PRIMARY KEY",
-            f"SELECT ROW_NUMBER() OVER (ORDER BY {columns}) - 1 AS bedev_i, {columns}"
-            f" FROM {quote(parent)} p{joined} WHERE {' AND '.join(where)}",
+            f"SELECT ROW_NUMBER() OVER (ORDER BY {columns}) - 1 AS {PLACE}, {columns}"
+            f" FROM {self._quote(parent)} p{joined} WHERE {' AND '.join(where)}",
         )
         return Parents(group, size, alias, None, itself)
 
-    def _base_column(self, name: str) -> bool:
-        return name in self._bases and isinstance(self._bases[name], int)
+    def _is_countable(self, table: str, column: str) -> bool:
+        found = self._schema.table(table)
+        return self._dialect.is_countable(found.column(column) if found else None)
 
     def _make_pool(self, alias: str, growth: ColumnGrowth, column: Column) -> None:
         """Values that no row has yet, in an order of the seed's: as many as there are to make, or all."""
         need = self._new + self._growth.present
         if growth.values:
-            values = " UNION ALL ".join(
-                f"SELECT {literal(v)} AS v, {n} AS k" for n, v in enumerate(growth.values)
-            )
-            candidates = f"({values})"
+            candidates = self._dialect.listed(growth.values)
         else:
-            if growth.length:
-                size = 36 ** min(growth.length, 7)
-                text = f"LPAD(CONV(%s, 10, 36), {growth.length}, '0')"
-            else:
-                size = int(growth.high) - int(growth.low) + 1
-                text = f"{int(growth.low)} + CAST(%s AS SIGNED)"
-            step, start = sql.coprime_step(size), self._draws.constant(column.name, size)
-            value = text % f"((n.seq * {step} + {start}) % {size})"
-            numbers = self._numbers_below(min(size, need))
-            candidates = f"(SELECT {value} AS v, n.seq AS k FROM {numbers} n)"
-        name = quote(column.name)
+            size = 36 ** min(growth.length, 7) if growth.length else int(growth.high) - int(growth.low) + 1
+            start = self._draws.constant(column.name, size)
+            candidates = self._dialect.scattered(growth, min(size, need), size, start)
+        name, value = self._quote(column.name), self._dialect.cast("c.v", column)
         self._make(
             alias,
-            "bedev_i INT NOT NULL PRIMARY KEY",
-            f"SELECT ROW_NUMBER() OVER (ORDER BY c.k) - 1 AS bedev_i, c.v FROM {candidates} c"
-            f" LEFT JOIN {quote(self._table.name)} t ON t.{name} = c.v WHERE t.{name} IS NULL",
+            f"SELECT ROW_NUMBER() OVER (ORDER BY c.k) - 1 AS {PLACE}, c.v FROM {candidates} c"
+            f" LEFT JOIN {self._quote(self._table.name)} t ON t.{name} = {value} WHERE t.{name} IS NULL",
         )
-
-    def _numbers_below(self, size: int) -> str:
-        if self._scalar("SELECT COUNT(*) FROM information_schema.engines WHERE engine = 'SEQUENCE'"):
-            return f"seq_0_to_{size - 1}"
-        blocks = -(-size // 100_000)
-        outer = " UNION ALL ".join(f"SELECT {b * 100_000} AS b" for b in range(blocks))
-        return f"(SELECT b + i - 1 AS seq FROM bedev_numbers, ({outer}) o WHERE b + i <= {size})"
 
     # Where counting goes on
 
@@ -260,12 +244,18 @@ class TableFiller:
             if column.auto_increment and growth.kind == "auto":
                 # Numbered here and not by the server: its counter leaves gaps between chunks, and keys
                 # without gaps let children compute their parent instead of looking it up.
-                highest = self._scalar(f"SELECT MAX({quote(column.name)}) FROM {quote(self._table.name)}")
+                highest = self._scalar(
+                    f"SELECT MAX({self._quote(column.name)}) FROM {self._quote(self._table.name)}"
+                )
                 self._bases[column.name] = int(highest or 0) + 1
             elif growth.kind == "sequence":
-                self._bases[column.name] = next_number(self._scalar, self._table.name, growth, column)
+                self._bases[column.name] = self._dialect.next_number(
+                    self._scalar, self._table.name, growth, column
+                )
             elif growth.kind == "copy_unique":
-                self._bases[column.name] = free_numbers(self._scalar, self._table.name, column, self._new)
+                self._bases[column.name] = free_numbers(
+                    self._dialect, self._scalar, self._table.name, column, self._new
+                )
 
     # Values
 
@@ -278,16 +268,17 @@ class TableFiller:
         else:
             value = self._raw(growth, column)
         if growth.null_share and growth.kind != "foreign_key":
-            value = f"IF({self._draws.happens(growth.null_share, column.name + ' null')}, NULL, {value})"
+            happens = self._draws.happens(growth.null_share, column.name + " null")
+            value = self._dialect.case(happens, "NULL", value)
         return value
 
     def _raw(self, growth: ColumnGrowth, column: Column) -> str:
-        draws, name = self._draws, column.name
+        dialect, draws, name = self._dialect, self._draws, column.name
         if growth.kind == "copy":
-            value = f"s.{quote(name)}" if self._sources else "DEFAULT"
+            value = f"s.{self._quote(name)}" if self._sources else dialect.default(column)
             if growth.added_share and growth.values:
-                other = sql.choice(draws, growth, growth.values, name + " other")
-                value = f"IF({draws.happens(growth.added_share, name + ' added')}, {other}, {value})"
+                other = dialect.cast(dialect.choice(draws, growth, growth.values, name + " other"), column)
+                value = dialect.case(draws.happens(growth.added_share, name + " added"), other, value)
             return value
         if growth.kind in NUMBERED:
             return self._numbered(growth, column)
@@ -297,19 +288,18 @@ class TableFiller:
             place = next(p for p, (g, _) in enumerate(self._columns) if g is growth)
             return f"bedev_pool{place}.v"
         if growth.kind == "constant":
-            return literal(growth.values[0])
+            return dialect.literal(growth.values[0])
         if growth.kind == "choice":
             if name in self._index:
-                picked = ", ".join(literal(v) for v in growth.values)
-                return f"ELT(1 + {self._index[name]}, {picked})"
-            return sql.choice(draws, growth, growth.values, name)
+                return dialect.choose(self._index[name], [dialect.literal(v) for v in growth.values])
+            return dialect.choice(draws, growth, growth.values, name)
         if growth.kind == "between":
-            return sql.spread(draws, growth, column, self._index.get(name))
+            return dialect.spread(draws, growth, column, self._index.get(name))
         if growth.kind == "after":
             earlier = next((g, c) for g, c in self._columns if g.column == growth.referenced)
-            return sql.later(draws, growth, column, self._raw(*earlier))
+            return dialect.later(draws, growth, column, self._raw(*earlier))
         if growth.kind in ("uuid", "hex"):
-            return sql.derived(draws, growth, column)
+            return dialect.derived(draws, growth, column)
         raise DatabaseError(
             f"Growth of the kind {growth.kind!r} is not known.",
             where=f"{self._table.name}.{name}",
@@ -319,37 +309,25 @@ class TableFiller:
     def _counted(self, growth: ColumnGrowth, column: Column) -> str:
         base = self._bases[column.name]
         if isinstance(base, str):
-            unit, word = ("DAY", "DATE") if column.base_type == "date" else ("SECOND", "TIMESTAMP")
-            return f"{word} {literal(base)} + INTERVAL {NUMBER} - 1 {unit}"
-        number = f"({base - 1} + {NUMBER})"
-        if column.base_type == "inet4":
-            return f"INET_NTOA({number})"
-        if column.base_type == "inet6":
-            return f"CONCAT('fd00::', HEX({number} DIV 65536), ':', LPAD(HEX({number} % 65536), 4, '0'))"
-        if column.base_type in sql.BINARY:
-            return f"UNHEX(LPAD(HEX({number}), {2 * (column.length or 8)}, '0'))"
-        if not growth.values:
-            return number
-        digits = number
-        if growth.length:
-            digits = f"LPAD({number}, GREATEST({growth.length}, CHAR_LENGTH({number})), '0')"
-        return f"CONCAT({literal(growth.values[0])}, {digits})"
+            return self._dialect.counted_moment(base, column)
+        return self._dialect.counted(f"({base - 1} + {NUMBER})", growth, column)
 
     def _numbered(self, growth: ColumnGrowth, column: Column) -> str:
+        dialect, name = self._dialect, column.name
         if growth.kind == "copy_varied":
-            number = f"(1 + {self._draws.draw(column.name + ' number')} % {max(1, int(growth.high or 1))})"
+            number = f"(1 + {self._draws.draw(name + ' number')} % {max(1, int(growth.high or 1))})"
         else:
-            number = f"({self._bases[column.name]} + {NUMBER})"
+            number = f"({self._bases[name]} + {NUMBER})"
         if not growth.values:
-            name = column.name
-            return f"CONCAT(s.{quote(name + ' head')}, {number}, s.{quote(name + ' tail')})"
-        value = sql.choice(self._draws, growth, growth.values, column.name + " value")
-        head, tail = self._split(growth, column, value)
-        if len(growth.values) == 1:
-            return f"CONCAT({head}, {number}, {tail})"
-        heads, tails = zip(*(self._split(growth, column, literal(v)) for v in growth.values), strict=True)
-        pick = f"1 + {self._draws.draw(column.name + ' value')} % {len(growth.values)}"
-        return f"CONCAT(ELT({pick}, {', '.join(heads)}), {number}, ELT({pick}, {', '.join(tails)}))"
+            return dialect.concat(
+                f"s.{self._quote(name + ' head')}", number, f"s.{self._quote(name + ' tail')}"
+            )
+        texts = (dialect.text(dialect.literal(v)) for v in growth.values)
+        heads, tails = zip(*(self._split(growth, text) for text in texts), strict=True)
+        if len(heads) == 1:
+            return dialect.concat(heads[0], number, tails[0])
+        place = f"{self._draws.draw(name + ' value')} % {len(heads)}"
+        return dialect.concat(dialect.choose(place, heads), number, dialect.choose(place, tails))
 
     # Keys of other tables
 
@@ -362,10 +340,10 @@ class TableFiller:
             else:
                 value = f"({parents.first} + {self._parent_index(parents)})" if parents.size else "NULL"
         else:
-            value = f"{parents.alias}.{quote(growth.referenced)}"
+            value = f"{parents.alias}.{self._quote(growth.referenced)}"
         if share and growth.null_share:
             # One draw for the group: a composite key is NULL as a whole.
-            value = f"IF({self._draws.happens(share, growth.group + ' null')}, NULL, {value})"
+            value = self._dialect.case(self._draws.happens(share, growth.group + " null"), "NULL", value)
         return value
 
     def _older(self, parents: Parents) -> str:
@@ -375,9 +353,8 @@ class TableFiller:
         before = f"({parents.size} + {NUMBER} - 1)"
         unit = self._draws.unit(growth.group)
         first = "NULL" if column is not None and column.nullable else str(parents.first)
-        return (
-            f"IF({before} = 0, {first}, {parents.first} + CAST(FLOOR({unit} * {unit} * {before}) AS SIGNED))"
-        )
+        older = self._dialect.floor(f"{unit} * {unit} * {before}")
+        return self._dialect.case(f"{before} = 0", first, f"{parents.first} + {older}")
 
     def _parent_index(self, parents: Parents) -> str:
         """Which parent a new row takes, 0-based.
@@ -391,23 +368,19 @@ class TableFiller:
         size, group = parents.size, parents.columns[0].group
         if size == 0:
             return "-1"
-        step, start = sql.coprime_step(size), self._draws.constant(group + " start", size)
+        step, start = coprime_step(size), self._draws.constant(group + " start", size)
         if any(g.unique for g in parents.columns):
             # Past the last parent the place is none, and the key NULL.
-            return f"IF({NUMBER} > {size}, -1, (({NUMBER} - 1) * {step} + {start}) % {size})"
+            dealt = f"(({NUMBER} - 1) * {step} + {start}) % {size}"
+            return self._dialect.case(f"{NUMBER} > {size}", "-1", dealt)
         favoured = size if size < 5 else size - max(1, size // 10)
         unit = self._draws.unit(group)
-        place = f"CAST(FLOOR({unit} * {unit} * {favoured}) AS SIGNED)"
+        place = self._dialect.floor(f"{unit} * {unit} * {favoured}")
         return f"(({place} * {step} + {start}) % {size})"
 
     # Combinations that may occur only once
 
     def _count_combinations(self) -> None:
-        """Number the combinations of the distinct columns so that none comes twice.
-
-        The first column keeps its value for a run of consecutive numbers; within a run the number itself,
-        stepped through the product of the others' sizes, gives a different rest each time as long as the
-        run is not longer than that product."""
         sizes = {name: self._size(name) for name in self._growth.distinct}
         self._make_taken()
         total = self.candidates
@@ -421,31 +394,7 @@ class TableFiller:
                 next_step=f"Ask for at most --rows {self._table.name}={product}.",
             )
         self.candidates = total = min(total, product)
-        first, run = self._first(sizes, total, product)
-        rest = product // sizes[first]
-        self._index[first] = run
-        step, start = sql.coprime_step(rest), self._draws.constant("combination", rest)
-        place, unit = f"((({NUMBER} - 1) * {step} + {start}) % {rest})", 1
-        for name, size in sizes.items():
-            if name != first:
-                self._index[name] = f"({place} DIV {unit} % {size})"
-                unit *= size
-
-    def _first(self, sizes: dict[str, int], total: int, product: int) -> tuple[str, str]:
-        """The column that keeps its value over a run, and which value it has: skewed where the longest
-        run leaves room, else with a tenth of the values unused, else evenly."""
-        for name, size in sorted(sizes.items(), key=lambda item: -item[1]):
-            if total / size**0.5 + 1 <= product // size:
-                share = f"(({NUMBER} - 1) / {total}e0)"
-                return name, self._dealt(name, size, f"CAST(FLOOR({share} * {share} * {size}) AS SIGNED)")
-        name, size = max(sizes.items(), key=lambda item: item[1])
-        used = size - size // 10
-        if -(-total // used) > product // size:
-            used = size
-        return name, self._dealt(name, size, f"((({NUMBER} - 1) * {used}) DIV {total})")
-
-    def _dealt(self, name: str, size: int, place: str) -> str:
-        return f"(({place} * {sql.coprime_step(size)} + {self._draws.constant(name, size)}) % {size})"
+        self._index |= numbered_combinations(self._dialect, self._draws, sizes, total)
 
     def _size(self, name: str) -> int:
         growth, column = next((g, c) for g, c in self._columns if g.column == name)
@@ -453,8 +402,8 @@ class TableFiller:
             return self._parents[growth.group].size
         if growth.kind == "choice":
             return len(growth.values)
-        if column.base_type in ("date", "datetime", "timestamp"):
-            span = sql.moment(growth.high) - sql.moment(growth.low)
+        if column.base_type in self._dialect.moments:
+            span = moment(growth.high) - moment(growth.low)
             return int(span.total_seconds()) // (growth.length or 86_400) + 1
         return int(growth.high) - int(growth.low) + 1
 
@@ -462,12 +411,12 @@ class TableFiller:
         if not self._growth.present:
             return
         columns = combined_columns(self._growth, self._table)
-        names = ", ".join(quote(c) for c in columns)
-        filled = " AND ".join(f"{quote(c)} IS NOT NULL" for c in columns)
+        names = ", ".join(self._quote(c) for c in columns)
+        filled = " AND ".join(f"{self._quote(c)} IS NOT NULL" for c in columns)
         taken = self._make(
             "bedev_taken",
-            f"KEY ({names})",
-            f"SELECT DISTINCT {names} FROM {quote(self._table.name)} WHERE {filled}",
+            f"SELECT DISTINCT {names} FROM {self._quote(self._table.name)} WHERE {filled}",
+            tuple(self._quote(c) for c in columns),
         )
         self.candidates = self._new + taken
         self._taken = columns if taken else ()
