@@ -51,6 +51,8 @@ def models(
         try:
             found = check(client, _say)
         except BedevError as error:
+            # there is no run here that could be resumed
+            error.next_step = error.next_step.replace("; then resume the run", "")
             if not json:
                 raise
             problem = {"what": error.what, "where": error.where, "next": error.next_step}

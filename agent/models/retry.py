@@ -207,17 +207,20 @@ def _refusal(status: int, kind: str, message: str, model: str, endpoint: Endpoin
             detail=message,
         )
     if (status == 404 and kind == "not_found_error") or _NO_SUCH_MODEL.search(message):
-        known = ", ".join((*ALIASES, *FACTS)) if endpoint.official else "the names that the server lists"
+        if endpoint.official:
+            step = f"Give --model one of: {', '.join((*ALIASES, *FACTS))}."
+        else:
+            step = "Give --model a name that this server serves."
         return ModelRefusesRequest(
             f"{endpoint.host} knows no model {model}.",
             kind="unknown_model",
-            next_step=f"Give --model one of: {known}.",
+            next_step=step,
             detail=message,
         )
     if status in (404, 405):
         return ModelRefusesRequest(
             f"{endpoint.host} does not speak the Messages API: it has no /v1/messages ({status}).",
-            next_step=f"Check ANTHROPIC_BASE_URL, which is {endpoint.url_from}.",
+            next_step="Check the address in ANTHROPIC_BASE_URL.",
             detail=message,
         )
     return ModelRefusesRequest(

@@ -26,7 +26,7 @@ from renamed_shop import git, index_migration, make_shop, text_at
 sys.path.append(str(Path(__file__).parents[1] / "agent" / "models"))
 import itertools
 
-from scripted import Answer, Server, err, reply, say, tool, tool_use, tools
+from scripted import Answer, Server, cut, drop, err, refusal, reply, say, tool, tool_use, tools
 
 pytestmark = [pytest.mark.docker, pytest.mark.e2e]
 
@@ -261,6 +261,59 @@ def test_ctrl_c_leaves_a_run_that_goes_on(shop: Shop) -> None:
         assert (process.returncode, document["outcome"]) == (130, "interrupted"), text
         script[1] = lambda: tool("run_command", {"command": "true"})
         shop.runs.append(document["run"])
+
+
+def test_a_run_gets_through_the_faults_of_its_server(shop: Shop) -> None:
+    script: list[Step] = [
+        lambda: tools(("edit_file", INDEX), ("propose_patch", PROPOSAL)),
+    ]
+    whole = tool("edit_file", {"path": "app/Wrong.php", "new_text": "<?php\n"})
+    faults = [
+        err(429, retry_after=1),
+        err(529),
+        drop(reset=True),
+        cut(whole, 6, "end"),
+        cut(whole, 5, "error"),
+        reply(tool_use("edit_file", {}, raw='{"path": "app/Wrong.php", "new_te'), stop="tool_use"),
+    ]
+    answer = by_turn(script)
+
+    def faulty(body: dict[str, Any]) -> Any:
+        return faults.pop(0) if faults else answer(body)
+
+    with Server(reply=faulty) as server:
+        code, document = shop.fix(server.url)
+        assert (code, document["outcome"]) == (0, "verified"), shop.text
+        assert len(server.requests) == 7
+    branch = document["branch"]
+    assert git(shop.repository, "diff", "--name-only", f"{branch}~1", branch).split() == [MIGRATION]
+    assert document["usage"]["turns"] == 1
+
+
+def test_a_refusal_ends_the_run_and_leaves_what_there_is(shop: Shop) -> None:
+    script: list[Step] = [lambda: tool("edit_file", INDEX), lambda: refusal("I cannot", "cyber")]
+    with Server(reply=by_turn(script)) as server:
+        code, document = shop.fix(server.url)
+    assert (code, document["outcome"]) == (1, "unverified"), shop.text
+    assert "refused" in document["message"]
+    assert text_at(shop.repository, document["branch"], MIGRATION) == MIGRATION_TEXT
+
+
+def test_an_agent_file_replaces_the_persona_and_names_the_model(shop: Shop, tmp_path: Path) -> None:
+    agent = tmp_path / "backend-developer.md"
+    agent.write_text(
+        "---\nname: backend-developer\n"
+        'description: "Use this agent for servers.\\n\\n<example>\\nuser: \\"slow\\"\\n</example>"\n'
+        "model: sonnet\ncolor: green\n---\n\nYou are the persona of a test.\n"
+    )
+    with Server(reply=by_turn([lambda: say("no"), lambda: say("It cannot be done.")])) as server:
+        code, _ = shop.fix(server.url, "--agent", str(agent))
+        body = server.bodies[0]
+    assert code == 1
+    assert body["model"] == "claude-sonnet-5-5"
+    system = "".join(block["text"] for block in body["system"])
+    assert system.startswith("You are the persona of a test.")
+    assert "an honest no is a result" in system
 
 
 def test_a_model_that_gives_up_is_heard_and_leaves_no_branch(shop: Shop) -> None:
