@@ -46,7 +46,7 @@ test: setup engine
 	$(BIN)/pytest $(ARGS)
 
 quick: setup
-	$(BIN)/pytest -m "not docker and not e2e" $(ARGS)
+	$(BIN)/pytest -m "not docker and not e2e and not slow" $(ARGS)
 
 # The folders are installed under other names (agent as bedev.agent): mypy reads them through links of these names,
 # and its messages are turned back into the folders' own.

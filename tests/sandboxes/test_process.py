@@ -107,6 +107,7 @@ class TestBox(contract.BoxContract):
         assert result.stdout.text == "before\n"
         assert contract.still_running(app, marker) == 0
 
+    @pytest.mark.slow
     def test_a_command_that_stops_its_own_supervisor_ends_by_the_hosts_clock(
         self, app: Any, marker: str
     ) -> None:
